@@ -1,0 +1,3 @@
+//! The `touchpoint` command.
+
+fn main() {}
