@@ -1,11 +1,50 @@
 //! The playbook: YAML in, [`model::Playbook`] out. The only place that knows YAML.
 //!
-//! `load` reads and interpolates files; `check` compiles what they say into `model` and collects every fault as a
-//! `diagnostic`; nothing downstream sees the raw form.
+//! Read in this order: `tree` parses a file, `interpolate` puts variables in, `reader` turns nodes into values, `compile`
+//! resolves names and builds the `model`, `load` does all of it for a folder. Every fault goes into one `diagnostic`
+//! report; nothing downstream sees the raw form.
 
-/// Conditions: parsed with CEL's syntax, checked at load, evaluated with the playbook's null rules.
-pub mod expression;
 /// The compiled rules: what everything downstream reads.
 pub mod model;
+
+/// Loading a folder or a text; what server, `check` and reload call.
+pub mod load;
+
+/// Faults: what is wrong, where exactly, and what was probably meant.
+pub mod diagnostic;
+
+/// YAML as a tree that knows where everything stands.
+pub(crate) mod tree;
+
+/// `${NAME}`, `${NAME:-default}`, `${file:PATH}` and `.env`.
+pub(crate) mod interpolate;
+
+/// Nodes into values, faults noted.
+pub(crate) mod reader;
+
+/// Durations, times of day, schedules, budgets.
+pub(crate) mod times;
+
+/// Sections merged, names resolved.
+mod compile;
+
+/// Tags, touchpoints, segments, messages, the welcome.
+mod rules;
+
+/// Journeys.
+mod journeys;
+
+/// A journey's steps, flattened.
+mod steps;
+
+/// Guardrails and how staff are asked.
+mod guardrails;
+
+/// Conditions: evaluated with the playbook's null rules.
+pub mod expression;
+
+/// Conditions: parsed with CEL's syntax, names and types checked.
+mod typing;
+
 /// Texts with variables, checked at load.
 pub mod template;

@@ -1,0 +1,176 @@
+//! Durations, times of day, days, schedules and budgets as the playbook writes them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime, Weekday};
+
+use super::diagnostic::Report;
+use super::model::{Budget, Schedule, WorkingHours};
+use super::reader;
+use super::tree::Node;
+
+/// Longer waits than this are a slip of the pen.
+const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// What is no duration, time, day, schedule or budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadTime {
+    #[error("not of the form that is wanted")]
+    Form,
+    #[error("longer than ten years")]
+    TooLong,
+    #[error("a schedule has six fields, seconds first")]
+    Fields,
+    #[error("days of the week go by names: Mon to Sun")]
+    NumericWeekday,
+    #[error("such a moment never comes")]
+    Never,
+}
+
+/// `30s`, `10m`, `2h`, `7d`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, BadTime> {
+    let unit = text.chars().next_back().ok_or(BadTime::Form)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => SECONDS_PER_DAY,
+        _ => return Err(BadTime::Form),
+    };
+    let digits = text.strip_suffix(unit).unwrap_or_default();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(BadTime::Form);
+    }
+    let count: u64 = digits.parse().ok().ok_or(BadTime::TooLong)?;
+    let duration = Duration::from_secs(count.checked_mul(seconds).ok_or(BadTime::TooLong)?);
+    if duration > LONGEST { Err(BadTime::TooLong) } else { Ok(duration) }
+}
+
+/// `09:00`, from 00:00 to 23:59.
+pub(crate) fn parse_time_of_day(text: &str) -> Result<NaiveTime, BadTime> {
+    let (hour, minute) = text.split_once(':').ok_or(BadTime::Form)?;
+    let number = |part: &str, longest: usize| {
+        let fits = (1..=longest).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        if fits { part.parse::<u32>().ok().ok_or(BadTime::Form) } else { Err(BadTime::Form) }
+    };
+    if minute.len() != 2 {
+        return Err(BadTime::Form);
+    }
+    NaiveTime::from_hms_opt(number(hour, 2)?, number(minute, 2)?, 0).ok_or(BadTime::Form)
+}
+
+/// `21:00-09:00`.
+pub(crate) fn parse_span_of_day(text: &str) -> Result<(NaiveTime, NaiveTime), BadTime> {
+    let (from, to) = text.split_once('-').ok_or(BadTime::Form)?;
+    let span = (parse_time_of_day(from.trim())?, parse_time_of_day(to.trim())?);
+    if span.0 == span.1 { Err(BadTime::Form) } else { Ok(span) }
+}
+
+/// `Mon` to `Sun`.
+pub(crate) fn parse_weekday(text: &str) -> Result<Weekday, BadTime> {
+    let days = [
+        ("Mon", Weekday::Mon),
+        ("Tue", Weekday::Tue),
+        ("Wed", Weekday::Wed),
+        ("Thu", Weekday::Thu),
+        ("Fri", Weekday::Fri),
+        ("Sat", Weekday::Sat),
+        ("Sun", Weekday::Sun),
+    ];
+    days.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, day)| day).ok_or(BadTime::Form)
+}
+
+/// `Mon-Fri 09:00-18:00`; days may be a list such as `Mon-Fri,Sun`.
+pub(crate) fn parse_working_hours(text: &str) -> Result<WorkingHours, BadTime> {
+    let (days, hours) = text.trim().split_once(' ').ok_or(BadTime::Form)?;
+    let (from, to) = parse_span_of_day(hours.trim())?;
+    if to < from {
+        return Err(BadTime::Form);
+    }
+    let mut parsed = Vec::new();
+    for part in days.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (mut day, last) = (parse_weekday(first)?, parse_weekday(last)?);
+        parsed.push(day);
+        while day != last {
+            day = day.succ();
+            parsed.push(day);
+        }
+    }
+    parsed.sort_by_key(Weekday::num_days_from_monday);
+    parsed.dedup();
+    Ok(WorkingHours { days: parsed, from, to })
+}
+
+/// `10:00` or `Mon 10:00`.
+pub(crate) fn parse_moment(text: &str) -> Result<(Option<Weekday>, NaiveTime), BadTime> {
+    match text.split_once(' ') {
+        Some((day, time)) => Ok((Some(parse_weekday(day)?), parse_time_of_day(time.trim())?)),
+        None => Ok((None, parse_time_of_day(text)?)),
+    }
+}
+
+/// `2026-10-01`.
+pub(crate) fn parse_date(text: &str) -> Result<NaiveDate, BadTime> {
+    NaiveDate::from_str(text).ok().ok_or(BadTime::Form)
+}
+
+/// `2 per 7d`, in whole days.
+pub(crate) fn parse_budget(text: &str) -> Result<Budget, BadTime> {
+    let (count, per) = text.split_once(" per ").ok_or(BadTime::Form)?;
+    let count = count.trim().parse().ok().ok_or(BadTime::Form)?;
+    let seconds = parse_duration(per.trim())?.as_secs();
+    if seconds == 0 || !seconds.is_multiple_of(SECONDS_PER_DAY) {
+        return Err(BadTime::Form);
+    }
+    let days = u32::try_from(seconds / SECONDS_PER_DAY).ok().ok_or(BadTime::TooLong)?;
+    Ok(Budget { count, days })
+}
+
+/// Six fields, seconds first, days of the week by name.
+///
+/// The `cron` crate counts numbered weekdays from Sunday = 1, which surprises everybody who counts from 0.
+pub(crate) fn parse_schedule(text: &str) -> Result<Schedule, BadTime> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [_, _, _, _, _, weekdays] = fields.as_slice() else { return Err(BadTime::Fields) };
+    if weekdays.split('/').next().is_some_and(|days| days.bytes().any(|byte| byte.is_ascii_digit())) {
+        return Err(BadTime::NumericWeekday);
+    }
+    let source = fields.join(" ");
+    let cron = Box::new(cron::Schedule::from_str(&source).ok().ok_or(BadTime::Form)?);
+    // A fixed moment keeps this a function of its argument; any schedule that ever comes again comes within 8 years.
+    let since = chrono::DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default();
+    let comes = cron.after(&since).next().is_some();
+    if comes { Ok(Schedule { source, cron }) } else { Err(BadTime::Never) }
+}
+
+/// Reads a duration.
+pub(crate) fn duration(node: &Node, report: &mut Report) -> Option<Duration> {
+    reader::parsed(node, "a duration such as 30s, 10m, 2h or 7d", parse_duration, report)
+}
+
+/// Reads a duration that is not zero.
+pub(crate) fn some_time(node: &Node, report: &mut Report) -> Option<Duration> {
+    let duration = duration(node, report)?;
+    if duration.is_zero() {
+        report.error(node.span, "bad-value", "zero makes no sense here");
+        return None;
+    }
+    Some(duration)
+}
+
+/// Reads a schedule.
+pub(crate) fn schedule(node: &Node, report: &mut Report) -> Option<Schedule> {
+    let text = reader::text(node, report)?;
+    match parse_schedule(text) {
+        Ok(schedule) => Some(schedule),
+        Err(error) => {
+            let fault = report.error(node.span, "bad-schedule", format!("`{text}` is not a schedule: {error}"));
+            fault.hint("seconds minutes hours day month weekday, such as \"0 0 9 * * Mon-Fri\"");
+            None
+        }
+    }
+}
