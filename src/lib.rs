@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md has the map. The folders follow the way of an event.
 
+pub mod cli;
 pub mod clock;
 pub mod decide;
 pub mod domain;

@@ -2,13 +2,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
 use crate::domain::ids::{AppId, UserId};
+use crate::playbook::diagnostic::{Faults, Report};
+use crate::playbook::interpolate::Variables;
+use crate::playbook::load::Context;
+use crate::playbook::settings_file;
+
+/// Reads `dir/touchpoint.yaml`, `dir/.env` first; gives the settings and what is legal but suspicious.
+///
+/// # Errors
+/// Every fault of the file, when one of them is an error; secrets are never shown. The caller prints them and does not
+/// start.
+pub fn load(dir: &Path) -> Result<(Settings, Faults), Faults> {
+    let mut report = Report::default();
+    let variables = Variables::read(dir, &mut report);
+    let settings = settings_file::read(dir, &variables, &mut report);
+    let refused = report.has_errors();
+    let faults = report.into_faults();
+    match settings.filter(|_| !refused) {
+        Some(settings) => Ok((settings, faults)),
+        None => Err(faults),
+    }
+}
+
+impl Settings {
+    /// What the rules need to know of the settings.
+    #[must_use]
+    pub fn playbook_context(&self) -> Context {
+        Context { zone: self.server.timezone, managers: self.managers.clone(), admins: self.admins.clone() }
+    }
+}
 
 /// Everything `touchpoint.yaml` says.
 #[derive(Debug, Clone)]

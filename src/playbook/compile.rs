@@ -162,7 +162,7 @@ fn merge<'t>(trees: &'t [Node], report: &mut Report) -> Sections<'t> {
     for tree in trees {
         let Some(entries) = reader::entries(tree, "a playbook file", report) else { continue };
         for (key, node) in entries {
-            reader::check_key(key, "a playbook", &SECTIONS, report);
+            reader::check_key(key, node, "a playbook", &SECTIONS, report);
             if !SECTIONS.known.contains(&key.text.as_str()) {
                 continue;
             }
@@ -401,8 +401,8 @@ pub(super) struct Fixed<'s, 't> {
 impl<'s, 't> Fixed<'s, 't> {
     /// Checks the keys.
     pub(super) fn open(at: Span, entries: &'s [Entry<'t>], what: &str, keys: &Keys, report: &mut Report) -> Self {
-        for (key, _) in entries {
-            reader::check_key(key, what, keys, report);
+        for (key, node) in entries {
+            reader::check_key(key, node, what, keys, report);
         }
         Self { at, entries }
     }

@@ -1,9 +1,8 @@
 //! Faults: what is wrong with a file, where exactly, and what was probably meant.
 //!
-//! Everything that reads YAML writes into one [`Report`], which never stops at the first fault. A fault's excerpt shows
+//! Everything that reads YAML writes into one `Report`, which never stops at the first fault. A fault's excerpt shows
 //! the file as it is written, so that an interpolated secret never appears; a secret written out in the file is masked.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
@@ -43,9 +42,12 @@ pub struct Fault {
     pub message: String,
     /// What was probably meant, or what to do.
     pub hint: Option<String>,
-    /// The line of the file, secrets masked.
+    /// The line of the file, secrets masked; of a long line the part around the place.
     #[serde(skip)]
     pub excerpt: String,
+    /// How many characters of the excerpt stand before the caret.
+    #[serde(skip)]
+    pub indent: usize,
     /// How many characters the caret underlines.
     #[serde(skip)]
     pub width: usize,
@@ -61,8 +63,8 @@ impl fmt::Display for Fault {
             writeln!(f, "{gutter}--> {}:{}:{}", self.file, self.line, self.column)?;
             writeln!(f, "{gutter} |")?;
             writeln!(f, "{} | {}", self.line, self.excerpt)?;
-            let before: String = self.excerpt.chars().take(self.column - 1).map(blank).collect();
-            let under: String = self.excerpt.chars().skip(self.column - 1).take(self.width).map(caret).collect();
+            let before: String = self.excerpt.chars().take(self.indent).map(blank).collect();
+            let under: String = self.excerpt.chars().skip(self.indent).take(self.width).map(caret).collect();
             writeln!(f, "{gutter} | {before}{}", if under.is_empty() { "^" } else { &under })?;
         }
         if let Some(hint) = &self.hint {
@@ -71,6 +73,9 @@ impl fmt::Display for Fault {
         Ok(())
     }
 }
+
+/// More characters of a line do not help.
+const LONGEST_EXCERPT: usize = 160;
 
 /// Terminals draw Chinese letters two columns wide, so the blanks and carets under them are doubled.
 fn is_wide(letter: char) -> bool {
@@ -154,7 +159,7 @@ struct SourceFile {
 #[derive(Default)]
 pub(crate) struct Report {
     files: Vec<SourceFile>,
-    faults: Vec<(FileId, Fault)>,
+    faults: Vec<(Span, Fault)>,
 }
 
 impl Report {
@@ -218,31 +223,40 @@ impl Report {
         fault
     }
 
-    /// Notes a fault.
+    /// Notes a warning about a whole file.
+    pub(crate) fn file_warning(&mut self, file: FileId, code: &'static str, message: impl Into<String>) {
+        let fault = self.note(Severity::Warning, Span { file, start: 0, end: 0 }, code, message.into());
+        (fault.line, fault.column) = (0, 0);
+    }
+
+    /// Notes a fault. Its excerpt is made at the end, when it is known what must not be shown.
     pub(crate) fn note(&mut self, severity: Severity, span: Span, code: &'static str, message: String) -> &mut Fault {
         let (line, column) = self.line_and_column(span);
-        let (excerpt, width) = self.excerpt(span);
         let file = self.files.get(span.file.0).map_or_else(String::new, |file| file.name.clone());
-        let fault = Fault { file, line, column, severity, code, message, hint: None, excerpt, width };
-        self.faults.push((span.file, fault));
+        let (hint, excerpt, indent, width) = (None, String::new(), 0, 1);
+        self.faults.push((span, Fault { file, line, column, severity, code, message, hint, excerpt, indent, width }));
         &mut self.faults.last_mut().expect("a fault was pushed just now").1
     }
 
-    /// The line of a place with secrets masked, and how many characters of it the caret underlines.
-    fn excerpt(&self, span: Span) -> (String, usize) {
+    /// Fills in the line of a place with secrets masked, and what of it the caret underlines.
+    fn illustrate(&self, span: Span, fault: &mut Fault) {
         let text = self.text(span.file);
         let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-        let length = text.get(start..).map_or(0, |rest| rest.find('\n').unwrap_or(rest.len()));
+        let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
         let secrets = self.files.get(span.file.0).map_or(&[][..], |file| &file.secrets);
-        let mut shown = String::new();
-        let mut width = 0;
-        for (offset, letter) in text.get(start..start + length).unwrap_or_default().char_indices() {
+        let mut letters = Vec::new();
+        let (mut indent, mut width) = (0, 0);
+        for (offset, letter) in line.char_indices() {
             let at = start + offset;
-            let secret = secrets.iter().any(|range| range.contains(&at));
+            indent += usize::from(at < span.start);
             width += usize::from((span.start..span.end).contains(&at));
-            shown.push(if secret { '*' } else { letter });
+            letters.push(if secrets.iter().any(|range| range.contains(&at)) { '*' } else { letter });
         }
-        (shown.trim_end().to_owned(), width.max(1))
+        let from = if indent > LONGEST_EXCERPT / 2 { indent - LONGEST_EXCERPT / 4 } else { 0 };
+        let shown: String = letters.iter().skip(from).take(LONGEST_EXCERPT).collect();
+        fault.indent = indent - from;
+        fault.width = width.clamp(1, LONGEST_EXCERPT - fault.indent);
+        fault.excerpt = shown.trim_end().to_owned();
     }
 
     /// Whether an error was noted.
@@ -252,15 +266,12 @@ impl Report {
 
     /// All that was noted: errors first, then in the order of files and lines.
     pub(crate) fn into_faults(mut self) -> Faults {
-        self.faults.sort_by(|(left_file, left), (right_file, right)| {
-            let by_place = |fault: &Fault| (fault.line, fault.column);
-            left.severity
-                .cmp(&right.severity)
-                .then(left_file.cmp(right_file))
-                .then_with(|| by_place(left).cmp(&by_place(right)))
-                .then(Ordering::Equal)
-        });
-        let mut faults: Vec<Fault> = self.faults.into_iter().map(|(_, fault)| fault).collect();
+        let mut noted = std::mem::take(&mut self.faults);
+        for (span, fault) in &mut noted {
+            self.illustrate(*span, fault);
+        }
+        noted.sort_by_key(|(span, fault)| (fault.severity, span.file, fault.line, fault.column));
+        let mut faults: Vec<Fault> = noted.into_iter().map(|(_, fault)| fault).collect();
         faults.dedup();
         Faults(faults)
     }
@@ -280,14 +291,19 @@ impl Fault {
     }
 }
 
-/// The candidate most like `wrong`, if any is like it.
+/// The candidate most like `wrong`, if any is like it: most of it is the same, or a letter or two went astray.
 pub(crate) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = wrong.to_lowercase();
+    let near = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let likeness = strsim::jaro_winkler(&folded, &candidate);
+        let astray = strsim::damerau_levenshtein(&folded, &candidate);
+        (likeness >= 0.8 || astray <= folded.chars().count() / 3).then_some(likeness)
+    };
     candidates
         .into_iter()
         .filter(|candidate| *candidate != wrong)
-        .map(|candidate| (strsim::jaro_winkler(&folded, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.8)
+        .filter_map(|candidate| near(candidate).map(|likeness| (likeness, candidate)))
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
         .map(|(_, candidate)| candidate)
 }

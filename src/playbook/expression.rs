@@ -33,7 +33,7 @@ pub enum Value {
     /// An instant.
     Time(At),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<Self>),
 }
 
 /// Fields of `customer.` with a type of their own; `attrs.<any>` goes by [`Facts::attr`].

@@ -43,13 +43,6 @@ impl Variables {
         );
         Self { names, folder: folder.to_owned() }
     }
-
-    /// The same variables with one more; for tests.
-    #[cfg(test)]
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        self.names.insert(name.to_owned(), value.to_owned());
-        self
-    }
 }
 
 /// `NAME=value`, `export NAME=value`, quotes around the value allowed.
@@ -113,11 +106,15 @@ fn replace(scalar: &mut Scalar, span: Span, path: &str, variables: &Variables, r
         let Some((inside, behind)) = after.split_once('}') else {
             let message = format!("`${{` without `}}` in {path}");
             report.error(span, "bad-interpolation", message).hint("write $${ for a plain ${");
+            scalar.unusable = true;
             return;
         };
         match look_up(inside, variables) {
             Ok(value) => scalar.text.push_str(&value),
-            Err(missing) => missing.report(span, path, report),
+            Err(missing) => {
+                missing.report(span, path, report);
+                scalar.unusable = true;
+            }
         }
         rest = behind;
     }

@@ -133,8 +133,8 @@ fn build(
         let file = report.add_file(name, text);
         match tree::parse(file, report) {
             Some(mut tree) => {
-                interpolate::interpolate(&mut tree, "", variables, report);
-                trees.push(tree);
+                interpolate::interpolate(&mut tree.root, "", variables, report);
+                trees.push(tree.root);
             }
             None => complete &= is_blank,
         }

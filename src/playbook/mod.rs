@@ -10,6 +10,9 @@ pub mod model;
 /// Loading a folder or a text; what server, `check` and reload call.
 pub mod load;
 
+/// All faults of a configuration folder at once.
+pub mod check;
+
 /// Faults: what is wrong, where exactly, and what was probably meant.
 pub mod diagnostic;
 
@@ -24,6 +27,18 @@ pub(crate) mod reader;
 
 /// Durations, times of day, schedules, budgets.
 pub(crate) mod times;
+
+/// `touchpoint.yaml` into settings.
+pub(crate) mod settings_file;
+
+/// The `wecom:` section of it.
+mod wecom_section;
+
+/// Which values of `touchpoint.yaml` no excerpt shows.
+mod secrets;
+
+/// Settings and canvases of later versions.
+mod later_settings;
 
 /// Sections merged, names resolved.
 mod compile;
@@ -45,6 +60,9 @@ pub mod expression;
 
 /// Conditions: parsed with CEL's syntax, names and types checked.
 mod typing;
+
+/// What functions, methods and operators want and give.
+mod signatures;
 
 /// Texts with variables, checked at load.
 pub mod template;

@@ -37,8 +37,8 @@ impl<'t> Map<'t> {
     ) -> Option<Self> {
         let what = what.into();
         let entries = entries(node, &what, report)?;
-        for (key, _) in entries {
-            check_key(key, &what, keys, report);
+        for (key, value) in entries {
+            check_key(key, value, &what, keys, report);
         }
         Some(Self { at, what, entries })
     }
@@ -87,7 +87,7 @@ pub(crate) fn entries<'t>(node: &'t Node, what: &str, report: &mut Report) -> Op
 }
 
 /// Notes an unknown key, or one of a later version.
-pub(crate) fn check_key(key: &Key, what: &str, keys: &Keys, report: &mut Report) {
+pub(crate) fn check_key(key: &Key, value: &Node, what: &str, keys: &Keys, report: &mut Report) {
     let name = key.text.as_str();
     if keys.later.contains(&name) {
         report
@@ -96,7 +96,9 @@ pub(crate) fn check_key(key: &Key, what: &str, keys: &Keys, report: &mut Report)
     } else if !keys.known.contains(&name) {
         let fault = report.error(key.span, "unknown-key", format!("`{name}` is no key of {what}"));
         fault.nearest(name, keys.known.iter().copied());
-        if fault.hint.is_none() {
+        if fault.hint.is_none() && value.is_null() && !name.is_ascii() {
+            fault.hint("inside { } a comma ends a value: quote a text that holds one");
+        } else if fault.hint.is_none() {
             fault.hint(format!("known keys: {}", keys.known.join(" ")));
         }
     }
@@ -115,6 +117,7 @@ pub(crate) fn shown(node: &Node, scalar: &Scalar, report: &Report) -> String {
 /// A scalar that is not null.
 pub(crate) fn scalar<'t>(node: &'t Node, wanted: &str, report: &mut Report) -> Option<&'t Scalar> {
     match &node.value {
+        Value::Scalar(scalar) if scalar.unusable => None,
         Value::Scalar(scalar) if !scalar.is_null() => Some(scalar),
         _ => {
             wrong_type(node, &format!("{wanted} is wanted here"), report);

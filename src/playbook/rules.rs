@@ -261,8 +261,8 @@ impl Compiler<'_> {
     /// Warns of what nothing uses.
     pub(super) fn warn_of_unused(&mut self, segments: &[Entry<'_>], messages: &[Entry<'_>], compiled: &[Segment]) {
         for (key, _) in segments {
-            let tagged = compiled.iter().any(|segment| segment.id.as_str() == key.text && !segment.tags.is_empty());
-            if !tagged && !self.used_segments.contains(&key.text) {
+            let is_idle = compiled.iter().any(|segment| segment.id.as_str() == key.text && segment.tags.is_empty());
+            if is_idle && !self.used_segments.contains(&key.text) {
                 let message = format!("nothing uses the segment `{}`: no tag, no journey, no condition", key.text);
                 self.report.warning(key.span, "unused", message);
             }

@@ -31,6 +31,9 @@ const VIA: [Channel; 3] = [Channel::Kf, Channel::Mass, Channel::Staff];
 /// WeCom document 90236: the title of a card with buttons.
 const TITLE_CHARACTERS: usize = 36;
 
+/// An arm's condition (none for `else`) and its first step.
+type Arm = (Option<Condition>, Option<usize>);
+
 /// A list of steps that has been laid out.
 struct Laid {
     first: Option<usize>,
@@ -303,12 +306,7 @@ impl Compiler<'_> {
     }
 
     /// Lays out the arms of a branch; gives where each begins and the steps that lead out of them.
-    fn arms(
-        &mut self,
-        node: &Node,
-        place: &str,
-        plan: &mut Plan,
-    ) -> (Vec<(Option<Condition>, Option<usize>)>, Vec<usize>) {
+    fn arms(&mut self, node: &Node, place: &str, plan: &mut Plan) -> (Vec<Arm>, Vec<usize>) {
         let (mut arms, mut open) = (Vec::new(), Vec::new());
         let items = reader::list(node, "branch", self.report).unwrap_or_default();
         if items.is_empty() {

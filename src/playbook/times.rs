@@ -174,3 +174,86 @@ pub(crate) fn schedule(node: &Node, report: &mut Report) -> Option<Schedule> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: std::fmt::Debug + PartialEq>(parse: fn(&str) -> Result<T, BadTime>, good: &[(&str, T)], bad: &[&str]) {
+        for (text, expected) in good {
+            assert_eq!(parse(text).as_ref(), Ok(expected), "{text}");
+        }
+        for text in bad {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        let seconds = Duration::from_secs;
+        check(
+            parse_duration,
+            &[
+                ("30s", seconds(30)),
+                ("10m", seconds(600)),
+                ("2h", seconds(7200)),
+                ("7d", seconds(604_800)),
+                ("0s", seconds(0)),
+            ],
+            &["", "s", "7", "7 d", "-1d", "1.5h", "1w", "٣d", "99999999999999999999d", "3651d", "7D"],
+        );
+    }
+
+    #[test]
+    fn times_of_day_have_hours_and_minutes() {
+        let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
+        check(
+            parse_time_of_day,
+            &[("09:00", time(9, 0)), ("9:05", time(9, 5)), ("00:00", time(0, 0)), ("23:59", time(23, 59))],
+            &["24:00", "9", "09:5", "09:60", "9:00:00", "", ":", "+9:00"],
+        );
+        check(parse_span_of_day, &[("21:00-09:00", (time(21, 0), time(9, 0)))], &["21:00", "09:00-09:00", "a-b"]);
+        check(
+            parse_moment,
+            &[("10:00", (None, time(10, 0))), ("Mon 10:00", (Some(Weekday::Mon), time(10, 0)))],
+            &["Monday 10:00", "Mon", "1 10:00"],
+        );
+    }
+
+    #[test]
+    fn working_hours_are_days_and_a_span() {
+        let hours = parse_working_hours("Sat-Mon,Wed 09:00-18:00").unwrap();
+        assert_eq!(hours.days, [Weekday::Mon, Weekday::Wed, Weekday::Sat, Weekday::Sun]);
+        for text in ["Mon-Fri", "09:00-18:00", "Mon-Fri 18:00-09:00", "Mo-Fr 09:00-18:00", "1-5 09:00-18:00"] {
+            assert!(parse_working_hours(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn budgets_are_counted_in_whole_days() {
+        check(
+            parse_budget,
+            &[("2 per 7d", Budget { count: 2, days: 7 }), ("1 per 24h", Budget { count: 1, days: 1 })],
+            &["2 per 12h", "2", "two per 7d", "2 per 0d", "-1 per 7d", "2per7d"],
+        );
+    }
+
+    #[test]
+    fn schedules_have_six_fields_and_days_by_name() {
+        for text in ["0 0 9 * * Mon-Fri", "0 30 2 * * *", "0 0 4 1 * *", "0 */15 9-18 * * Mon,Wed", "0 0 0 29 2 *"] {
+            assert!(parse_schedule(text).is_ok(), "{text}");
+        }
+        for (text, error) in [
+            ("0 9 * * Mon", BadTime::Fields),
+            ("0 0 9 * * Mon 2026", BadTime::Fields),
+            ("0 0 9 * * 1-5", BadTime::NumericWeekday),
+            ("0 0 9 * * 0", BadTime::NumericWeekday),
+            ("0 0 9 * * Mon#1", BadTime::NumericWeekday),
+            ("0 0 9 L * *", BadTime::Form),
+            ("0 61 9 * * *", BadTime::Form),
+            ("0 0 0 30 2 *", BadTime::Never),
+        ] {
+            assert_eq!(parse_schedule(text), Err(error), "{text}");
+        }
+    }
+}

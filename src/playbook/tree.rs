@@ -37,6 +37,8 @@ pub(crate) struct Scalar {
     pub(crate) plain: bool,
     /// Some of the text came from a `${…}`; messages do not repeat it.
     pub(crate) interpolated: bool,
+    /// A `${…}` had nothing to put in; that was reported, and nothing more needs to be said of this value.
+    pub(crate) unusable: bool,
 }
 
 /// A key of a mapping.
@@ -48,7 +50,7 @@ pub(crate) struct Key {
 
 impl Scalar {
     pub(crate) fn is_null(&self) -> bool {
-        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+        self.plain && !self.unusable && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
     pub(crate) fn as_bool(&self) -> Option<bool> {
@@ -93,9 +95,18 @@ impl Node {
     /// `${…}` make that impossible to tell.
     pub(crate) fn within(&self, report: &Report, offset: usize, length: usize) -> Span {
         let Value::Scalar(scalar) = &self.value else { return self.span };
+        if scalar.interpolated {
+            return self.span;
+        }
         let written = report.slice(self.span);
-        match written.find(scalar.text.as_str()) {
-            Some(from) if from <= 1 && !scalar.interpolated => self.span.part(from + offset, length),
+        if let Some(from @ (0 | 1)) = written.find(scalar.text.as_str()) {
+            return self.span.part(from + offset, length);
+        }
+        // Folded or escaped: the words themselves still stand there, and if only once, that is the place.
+        let words = scalar.text.get(offset..offset + length).unwrap_or_default();
+        let mut places = written.match_indices(words);
+        match (places.next(), places.next()) {
+            (Some((from, _)), None) if !words.is_empty() => self.span.part(from, length),
             _ => self.span,
         }
     }
@@ -126,8 +137,15 @@ impl Node {
     }
 }
 
+/// What a file says.
+pub(crate) struct Tree {
+    pub(crate) root: Node,
+    /// Values of keys that stand twice; nobody reads them, but they may be secrets.
+    pub(crate) dropped: Vec<Node>,
+}
+
 /// Parses a file. Faults go to the report; none means that nothing of the file can be used, or that it is empty.
-pub(crate) fn parse(file: FileId, report: &mut Report) -> Option<Node> {
+pub(crate) fn parse(file: FileId, report: &mut Report) -> Option<Tree> {
     let text = report.text(file).to_owned();
     if text.len() > MOST_BYTES {
         report.file_error(file, "too-large", format!("the file has {} bytes, at most {MOST_BYTES}", text.len()));
@@ -135,8 +153,10 @@ pub(crate) fn parse(file: FileId, report: &mut Report) -> Option<Node> {
     }
     let mut options = granit_parser::options! { strict_indentation: false };
     options.set_emit_comments(false);
-    let mut builder = Builder { file, open: Vec::new(), anchors: Vec::new(), nodes: 0, root: None };
-    for event in Parser::new_from_str_with_options(&text, options) {
+    let mut builder =
+        Builder { file, open: Vec::new(), anchors: Vec::new(), nodes: 0, root: None, dropped: Vec::new() };
+    let shielded = shield(&text);
+    for event in Parser::new_from_str_with_options(&shielded, options) {
         let done = match event {
             Ok((event, span)) => builder.take(event, span, report),
             Err(error) => {
@@ -149,7 +169,54 @@ pub(crate) fn parse(file: FileId, report: &mut Report) -> Option<Node> {
             return None;
         }
     }
-    builder.root
+    let dropped = builder.dropped;
+    builder.root.map(|root| Tree { root, dropped })
+}
+
+/// Writes `${NAME}` as `$<NAME>`, since braces end a plain scalar inside `{ … }`; nothing moves.
+///
+/// A text that uses `$<` itself is left alone: it must quote its variables inside braces.
+fn shield(text: &str) -> String {
+    if text.contains("$<") {
+        return text.to_owned();
+    }
+    let mut shielded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        shielded.push_str(before);
+        match after.split_once('}') {
+            Some((inside, behind)) if !inside.contains(['<', '>', '\n']) => {
+                shielded.extend(["$<", inside, ">"]);
+                rest = behind;
+            }
+            _ => {
+                shielded.push_str("${");
+                rest = after;
+            }
+        }
+    }
+    shielded.push_str(rest);
+    shielded
+}
+
+fn unshield(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("$<") {
+        plain.push_str(before);
+        match after.split_once('>') {
+            Some((inside, behind)) => {
+                plain.extend(["${", inside, "}"]);
+                rest = behind;
+            }
+            None => {
+                plain.push_str("$<");
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// The rest of the file cannot be read; the reason is in the report.
@@ -174,6 +241,7 @@ struct Builder {
     anchors: Vec<(usize, Node, usize)>,
     nodes: usize,
     root: Option<Node>,
+    dropped: Vec<Node>,
 }
 
 impl Builder {
@@ -183,10 +251,11 @@ impl Builder {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 if tag.is_some() {
-                    report.error(span, "yaml-tag", "tags such as !!str are not used here");
+                    let message = "a word that begins with ! is a YAML tag, and tags are not used here";
+                    report.error(span, "yaml-tag", message).hint("quote a condition that begins with !");
                 }
                 let plain = style == ScalarStyle::Plain;
-                let scalar = Scalar { text: text.into_owned(), plain, interpolated: false };
+                let scalar = Scalar { text: unshield(&text), plain, interpolated: false, unusable: false };
                 self.put(Node { span, value: Value::Scalar(scalar) }, anchor, 1, report)
             }
             Event::SequenceStart(_, anchor, _) => self.begin(anchor, span, Content::List(Vec::new()), report),
@@ -244,7 +313,7 @@ impl Builder {
             None => self.root = Some(node),
             Some(Open { content: Content::List(items), .. }) => items.push(node),
             Some(Open { content: Content::Map(entries, key), .. }) => match key.take() {
-                Some(key) => put_entry(entries, key, node, report),
+                Some(key) => self.dropped.extend(put_entry(entries, key, node, report)),
                 None => *key = Some(as_key(node, report)),
             },
         }
@@ -262,14 +331,15 @@ fn as_key(node: Node, report: &mut Report) -> Key {
     }
 }
 
-fn put_entry(entries: &mut Vec<(Key, Node)>, key: Key, node: Node, report: &mut Report) {
-    match entries.iter().find(|(earlier, _)| earlier.text == key.text) {
-        Some((earlier, _)) => {
-            let first = report.exact_place(earlier.span);
-            report.error(key.span, "duplicate-key", format!("`{}` stands here and at {first}", key.text));
-        }
-        None => entries.push((key, node)),
+/// Gives the value back when its key stands in the mapping already.
+fn put_entry(entries: &mut Vec<(Key, Node)>, key: Key, node: Node, report: &mut Report) -> Option<Node> {
+    if let Some((earlier, _)) = entries.iter().find(|(earlier, _)| earlier.text == key.text) {
+        let first = report.exact_place(earlier.span);
+        report.error(key.span, "duplicate-key", format!("`{}` stands here and at {first}", key.text));
+        return Some(node);
     }
+    entries.push((key, node));
+    None
 }
 
 fn count(node: &Node) -> usize {
