@@ -318,6 +318,20 @@ fn a_bomb_of_aliases_is_refused() {
 }
 
 #[test]
+fn people_get_the_faults_and_a_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |yaml: &str| {
+        fs::write(folder.path().join("a.yaml"), yaml).unwrap();
+        let faults = check(folder.path());
+        crate::cli::check::written(&faults, Path::new("shop"), crate::cli::check::Format::Text)
+    };
+    assert_eq!(written(RULES), "shop is fine: no errors, no warnings\n");
+    let told = written("segments: { s: { when: customer.lots } }\nmessages: { m: { text: 好 } }");
+    assert!(told.starts_with("error[unknown-name]: unknown field of customer `lots`\n"), "{told}");
+    assert!(told.ends_with("shop cannot be used: 1 error, 1 warning\n"), "{told}");
+}
+
+#[test]
 fn programs_get_json_with_the_fields_of_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.yaml"), "segments: { s: { when: customer.lots } }").unwrap();

@@ -201,6 +201,48 @@ fn mistakes_are_found_when_the_playbook_is_loaded() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
+#[test]
+fn the_place_of_a_mistake_behind_chinese_words_is_right() {
+    for (source, place) in [
+        ("customer.name == \"张三\" && customer.orders == \"一\"", "== \"一\""),
+        ("customer.state == \"门店🌸\" && customer.ordres == 1", "ordres"),
+        ("\"门店\" in customer.tags && 1 = 2", "= 2"),
+    ] {
+        let (_, problems) = compile(source, &names());
+        let found = problems.first().and_then(|problem| source.get(problem.offset..));
+        assert!(found.is_some_and(|found| found.starts_with(place)), "{source}: {problems:?}");
+    }
+}
+
+#[test]
+fn very_long_and_very_deep_conditions_are_refused_or_evaluated_but_never_end_the_process() {
+    let chain = |part: &str, times: usize, end: &str| format!("{}{end}", part.repeat(times));
+    let someone = Known::default();
+    for source in [
+        chain("customer.lost ? true : ", 80, "true"),
+        chain("1 + ", 480, "1 > 0"),
+        chain("customer.lost || ", 110, "true"),
+        format!("customer.attrs{}", ".a".repeat(900)),
+        format!("event{} == 1", ".a".repeat(900)),
+        chain("(", 600, "1"),
+        chain("[", 600, "1"),
+        chain("!", 900, "true"),
+        chain("! ", 900, "true"),
+        chain("-", 900, "1 > 0"),
+        chain("- -", 600, "1 > 0"),
+        chain("size(", 300, "1"),
+        chain("1 == ", 300, "1"),
+        chain("1 in ", 300, "1"),
+        format!("customer.name{}", ".size()".repeat(200)),
+        "x".repeat(3000),
+    ] {
+        if let (Some(condition), _) = compile(&source, &names()) {
+            let _holds = condition.holds(&someone);
+            let _told = condition.explain(&someone);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -222,3 +222,14 @@ fn enter_backfill_and_where_may_stand_in_either_place() {
     assert!(scheduled.journeys[0].condition.is_some());
     assert!(matches!(&scheduled.journeys[0].enter, Enter::Schedule(schedule) if schedule.source == "0 0 9 1 * *"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_loaded_or_refused_without_a_panic(
+        yaml in "(segments|journeys|tags|a|店|: |\\{|\\}|\\[|\\]|- |\n|  |\"|'|&a |\\*a|\\$\\{|\\$<|>|[|]|#|!|%|,|when|steps|wait|1h){0,40}"
+    ) {
+        if let Err(faults) = from_text(&yaml) {
+            let _told = faults.to_string();
+        }
+    }
+}

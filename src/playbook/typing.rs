@@ -168,7 +168,10 @@ fn syntax_problem(source: &str, errors: &cel::ParseErrors) -> Problem {
     let said = error.map_or("it cannot be read", |error| error.msg.as_str());
     let before = usize::try_from(line - 1).unwrap_or(0);
     let line_start: usize = source.split_inclusive('\n').take(before).map(str::len).sum();
-    let offset = (line_start + usize::try_from(column - 1).unwrap_or(0)).min(source.len());
+    // The parser counts columns in characters, but places of nodes in bytes.
+    let letters = usize::try_from(column - 1).unwrap_or(0);
+    let within = source.get(line_start..).map_or(0, |line| line.chars().take(letters).map(char::len_utf8).sum());
+    let offset = line_start + within;
     let has_single_equals =
         source.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "").contains('=');
     let hint = if has_single_equals {
