@@ -16,6 +16,18 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// A clock that is that many milliseconds ahead of real time; behind it when the number is negative.
+    #[must_use]
+    pub fn with_offset_ms(offset_ms: i64) -> Self {
+        Self { offset_ms: Arc::new(AtomicI64::new(offset_ms)) }
+    }
+
+    /// A clock that shows `at` now, in the past or in the future, and goes on from there.
+    #[must_use]
+    pub fn starting_at(at: At) -> Self {
+        Self::with_offset_ms((at - Utc::now()).num_milliseconds())
+    }
+
     /// Now, in business time, to the millisecond.
     #[must_use]
     pub fn now(&self) -> At {
@@ -23,7 +35,7 @@ impl Clock {
         DateTime::from_timestamp_millis(real.timestamp_millis()).unwrap_or(real)
     }
 
-    /// How far business time is ahead of real time, in milliseconds.
+    /// How far business time is ahead of real time, in milliseconds; negative when it is behind.
     #[must_use]
     pub fn offset_ms(&self) -> i64 {
         self.offset_ms.load(Ordering::Acquire)

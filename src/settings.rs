@@ -35,7 +35,12 @@ impl Settings {
     /// What the rules need to know of the settings.
     #[must_use]
     pub fn playbook_context(&self) -> Context {
-        Context { zone: self.server.timezone, managers: self.managers.clone(), admins: self.admins.clone() }
+        Context {
+            zone: self.server.timezone,
+            locale: self.server.locale,
+            managers: self.managers.clone(),
+            admins: self.admins.clone(),
+        }
     }
 }
 

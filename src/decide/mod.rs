@@ -1,7 +1,161 @@
 //! Decisions: `(playbook, record, event, now) -> Decision`, pure.
 //!
 //! No clock, network, Redis or randomness; chance is a hash of the customer and a salt. The same event decided again
-//! over the same record gives the same decision, byte for byte.
+//! over the same record gives the same decision, byte for byte. In reading order:
+
+// What every decision is made of.
+
+/// Decisions in the making.
+mod builder;
+
+/// Reading an event's fields.
+mod fields;
+
+/// Moments.
+mod moments;
+
+/// Every reason a delivery can stand with.
+pub mod reasons;
+
+/// Guardrails (护栏) as pure predicates.
+pub mod guardrails;
+
+// A customer's event, in the order in which it does its work.
+
+/// One customer's event, decided from end to end.
+mod customer;
+
+/// What each event changes in a customer's record.
+mod fold;
+
+/// Pairs of staff and customer.
+mod contacts;
+
+/// Orders and refunds.
+mod orders;
+
+/// What conditions and texts see.
+mod facts;
+
+/// Touchpoints (触点).
+mod touchpoints;
+
+/// Segments (分层).
+mod segments;
+
+/// Tags.
+mod tags;
+
+/// The welcome.
+mod welcome;
+
+/// Journeys (旅程).
+mod journeys;
+
+/// A journey's steps.
+mod steps;
+
+/// Nudges (触达).
+mod nudges;
+
+/// Budgets of contacts per customer.
+mod budgets;
+
+/// What is asked of staff, from the customer's side.
+mod asking;
+
+/// Messages with their words put in.
+mod messages;
+
+/// Deliveries and their turns.
+mod deliveries;
+
+/// The last look before an effect is handed to WeCom.
+mod hand_over;
+
+// A staff member's event.
+
+/// What a staff member's record makes of an event.
+mod staff;
+
+/// A staff member's record laid out for one decision.
+mod desk;
+
+/// What customers want a staff member to carry.
+mod asks;
+
+/// Cards to staff, from sending to closing.
+mod cards;
+
+/// What cards and texts to staff say.
+mod card_words;
+
+/// A staff member's answers on cards.
+mod taps;
+
+/// Mass sends, from collecting to the last recipient's outcome.
+mod mass;
+
+/// The morning to-do list.
+mod digest;
+
+// Everybody else's.
+
+/// The company's record: tags and alerts.
+mod corp;
+
+/// Events of people who are not known yet.
+mod identity;
+
+/// Customer groups.
+mod group;
+
+/// Accounts of 微信客服.
+mod kf;
+
+// What people are told of it.
+
+/// The chain from event to send or non-send, in words.
+pub mod why;
+
+/// The words of that chain.
+mod why_words;
+
+#[cfg(test)]
+mod journeys_tests;
+
+#[cfg(test)]
+mod nudges_tests;
+
+#[cfg(test)]
+mod properties;
+
+#[cfg(test)]
+mod record_tests;
+
+#[cfg(test)]
+mod segments_tests;
+
+#[cfg(test)]
+mod welcome_tests;
+
+#[cfg(test)]
+mod whole_tests;
+
+#[cfg(test)]
+mod wrong_types_tests;
+
+/// One customer and a clock, for tests.
+#[cfg(test)]
+mod stage;
+
+/// Customers, staff and a WeCom whose answers a test chooses, for stories.
+#[cfg(test)]
+mod town;
+
+/// Customers, staff and a WeCom that delays and refuses, for properties.
+#[cfg(test)]
+mod company;
 
 use std::collections::BTreeMap;
 
@@ -14,10 +168,10 @@ use crate::domain::customer::Customer;
 use crate::domain::delivery::Delivery;
 use crate::domain::effect::Effect;
 use crate::domain::event::Event;
-use crate::domain::ids::{DeliveryId, SegmentId};
+use crate::domain::ids::{DeliveryId, ExternalUserId, JourneyId, SegmentId, UserId};
 use crate::domain::staff::Staff;
 use crate::domain::timeline::Line;
-use crate::playbook::model::{Playbook, Schedule};
+use crate::playbook::model::{Enter, Journey, Playbook, Schedule};
 
 /// An actor's record: the head of one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +188,52 @@ pub enum Head {
     Kf(KfAccount),
     /// A person known by an outside name.
     Identity(Identity),
+}
+
+impl Head {
+    /// Whose head it can be.
+    #[must_use]
+    pub fn kind(&self) -> ActorKind {
+        match self {
+            Self::Customer(_) => ActorKind::Customer,
+            Self::Staff(_) => ActorKind::Staff,
+            Self::Corp(_) => ActorKind::Corp,
+            Self::Group(_) => ActorKind::Group,
+            Self::Kf(_) => ActorKind::Kf,
+            Self::Identity(_) => ActorKind::Identity,
+        }
+    }
+}
+
+impl From<Customer> for Head {
+    fn from(customer: Customer) -> Self {
+        Self::Customer(Box::new(customer))
+    }
+}
+impl From<Staff> for Head {
+    fn from(staff: Staff) -> Self {
+        Self::Staff(staff)
+    }
+}
+impl From<Corp> for Head {
+    fn from(corp: Corp) -> Self {
+        Self::Corp(corp)
+    }
+}
+impl From<Group> for Head {
+    fn from(group: Group) -> Self {
+        Self::Group(group)
+    }
+}
+impl From<KfAccount> for Head {
+    fn from(account: KfAccount) -> Self {
+        Self::Kf(account)
+    }
+}
+impl From<Identity> for Head {
+    fn from(identity: Identity) -> Self {
+        Self::Identity(identity)
+    }
 }
 
 /// A record as it is handed to a decision: its head, and of its side collections what [`needs`] asked for.
@@ -147,8 +347,15 @@ pub struct ImpossibleRecord {
 
 /// What `decide` will look up of the actor's side collections for this event.
 #[must_use]
-pub fn needs(_event: &Event) -> Vec<SideNeed> {
-    todo!()
+pub fn needs(event: &Event) -> Vec<SideNeed> {
+    match event.actor.kind() {
+        ActorKind::Customer => Vec::new(),
+        ActorKind::Staff => staff::needs(event),
+        ActorKind::Corp => corp::needs(event),
+        ActorKind::Group => group::needs(event),
+        ActorKind::Kf => kf::needs(event),
+        ActorKind::Identity => identity::needs(event),
+    }
 }
 
 /// Decides what an event changes.
@@ -157,18 +364,61 @@ pub fn needs(_event: &Event) -> Vec<SideNeed> {
 ///
 /// # Errors
 /// When the record contradicts itself; the caller sets the event aside.
-pub fn decide(_playbook: &Playbook, _record: Record, _event: &Event, _now: At) -> Result<Decision, ImpossibleRecord> {
-    todo!()
+pub fn decide(playbook: &Playbook, record: Record, event: &Event, now: At) -> Result<Decision, ImpossibleRecord> {
+    match event.actor.kind() {
+        ActorKind::Customer => customer::decide(playbook, record, event, now),
+        ActorKind::Staff => staff::decide(playbook, record, event, now),
+        ActorKind::Corp => corp::decide(playbook, record, event, now),
+        ActorKind::Group => group::decide(playbook, record, event, now),
+        ActorKind::Kf => kf::decide(playbook, record, event, now),
+        ActorKind::Identity => identity::decide(playbook, record, event, now),
+    }
+}
+
+/// Who answers for a customer, as the playbook says; none for somebody whom nobody follows.
+#[must_use]
+pub fn owner_of<'a>(playbook: &Playbook, customer: &'a Customer) -> Option<&'a UserId> {
+    facts::owner(playbook, customer).map(|(userid, _)| userid)
+}
+
+/// Whether a journey leaves a customer alone on purpose, to measure what it changes: chance, but the same for ever.
+#[must_use]
+pub fn is_held_out(journey: &Journey, customer: &ExternalUserId) -> bool {
+    journeys::is_held_out(&journey.id, journey.holdout, customer)
 }
 
 /// Judges a delivery at the moment its effect is handed to WeCom, over the customer's record of that moment.
 #[must_use]
-pub fn at_send(_playbook: &Playbook, _customer: &Customer, _delivery: &DeliveryId, _now: At) -> Verdict {
-    todo!()
+pub fn at_send(playbook: &Playbook, customer: &Customer, delivery: &DeliveryId, now: At) -> Verdict {
+    hand_over::judge(playbook, customer, delivery, now)
 }
 
 /// The schedules that walk over all actors of a kind.
 #[must_use]
-pub fn sweeps(_playbook: &Playbook) -> Vec<Sweep> {
-    todo!()
+pub fn sweeps(playbook: &Playbook) -> Vec<Sweep> {
+    let segments =
+        Sweep { name: SEGMENT_SWEEP.to_owned(), schedule: playbook.sweep.clone(), over: ActorKind::Customer };
+    let digest = playbook.staff.digest.iter().map(|schedule| Sweep {
+        name: "digest".to_owned(),
+        schedule: schedule.clone(),
+        over: ActorKind::Staff,
+    });
+    let journeys = playbook.journeys.iter().filter_map(|journey| match &journey.enter {
+        Enter::Schedule(schedule) => {
+            Some(Sweep { name: journey_sweep(&journey.id), schedule: schedule.clone(), over: ActorKind::Customer })
+        }
+        Enter::Segment(_) | Enter::Touchpoint(_) | Enter::Event(_) => None,
+    });
+    std::iter::once(segments).chain(digest).chain(journeys).collect()
+}
+
+/// The sweep that looks at segments for what only time changes.
+const SEGMENT_SWEEP: &str = "segments";
+
+/// The timer at which a customer's nudges are judged.
+const JUDGE: &str = "judge";
+
+/// The sweep that lets customers into a scheduled journey.
+fn journey_sweep(journey: &JourneyId) -> String {
+    format!("journey:{journey}")
 }

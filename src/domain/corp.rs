@@ -39,4 +39,7 @@ pub struct Identity {
     /// The customer behind the name, once bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<super::ids::ExternalUserId>,
+    /// When the latest event was sent on to the customer: the next one goes behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_at: Option<At>,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::At;
-use super::delivery::Delivery;
+use super::delivery::{Channel, Delivery};
 use super::ids::{DeliveryId, EventId, ExternalUserId, JourneyId, SegmentId, StepId, TagName, TouchpointId, UserId};
 use super::money::Fen;
 
@@ -73,7 +73,7 @@ pub struct Customer {
     /// Latest visit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_visit_at: Option<At>,
-    /// Latest inbound act (design section 13).
+    /// Latest inbound act: a kf entry or message, an order, a visit, a survey's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_inbound_at: Option<At>,
     /// Latest nudge that was sent.
@@ -115,6 +115,13 @@ pub struct Customer {
     /// Contacts that count against `customer_budget`, by calendar day in the server's zone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub contacts: BTreeMap<NaiveDate, u32>,
+    /// Nudges that were taken back while they may have been on their way: each counts like a contact until staff say
+    /// what became of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken_back: BTreeMap<DeliveryId, TakenBack>,
+    /// Mass sends of the last weeks, by calendar day in the server's zone: WeCom has a quota of its own for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mass_sends: BTreeMap<NaiveDate, u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
@@ -151,6 +158,15 @@ pub struct Follower {
     /// Those of `tags` that Touchpoint set; only these does it ever take away.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ours: BTreeSet<TagName>,
+    /// The latest adding's moment; an end that happened before it came late and ends nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<At>,
+    /// When both had added each other; absent while the pair is half-added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutual_at: Option<At>,
+    /// A welcome code of this adding was taken up, and nothing says that it came too late.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub greeted: bool,
     /// The welcome of this adding, until it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub welcome: Option<PendingWelcome>,
@@ -188,6 +204,15 @@ pub enum EndedBy {
     Customer,
     /// The customer went over to another staff member.
     Transfer,
+}
+
+/// A nudge that was taken back while it may have been on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The channel it was to go by.
+    pub channel: Channel,
+    /// After this moment it can no longer be on its way.
+    pub until: At,
 }
 
 /// One paid order.
@@ -228,6 +253,9 @@ pub struct Run {
     pub entered_at: At,
     /// The event that let the customer in; ids of what the run wants are derived from it.
     pub event: EventId,
+    /// That event's fields: what `event.` means to the run's steps and texts, however late they come.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub trigger: Map<String, Value>,
     /// Treated, or left alone on purpose.
     pub arm: Arm,
     /// The step the run stands at.
@@ -341,6 +369,8 @@ impl Customer {
             considered: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             contacts: BTreeMap::new(),
+            taken_back: BTreeMap::new(),
+            mass_sends: BTreeMap::new(),
         }
     }
 

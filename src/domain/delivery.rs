@@ -1,5 +1,7 @@
 //! Deliveries: the life of what was wanted, from the wish to its end, each turn with its reason.
 
+use std::collections::BTreeMap;
+
 use chrono::serde::ts_milliseconds;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,12 @@ pub struct Delivery {
     /// Held longer than this it is dropped.
     #[serde(with = "ts_milliseconds")]
     pub hold_until: At,
+    /// When the customer judges it again; none while it is with staff or with WeCom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_again: Option<At>,
+    /// Channels that refused it, each with its reason; they are not tried again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<Channel, String>,
     /// A prompt's due time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<At>,

@@ -45,6 +45,17 @@ pub enum Lane {
     Normal,
 }
 
+impl Lane {
+    /// As Redis names its outbox.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Normal => "out",
+        }
+    }
+}
+
 /// What to call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -94,6 +105,9 @@ pub enum Call {
         recipients: Vec<Recipient>,
         /// What it says.
         message: Message,
+        /// Who was taken out by a guardrail when it was handed over; told with the result.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<LeftOut>,
     },
     /// Ask what became of a mass send.
     MassResult {
@@ -176,6 +190,19 @@ pub struct Recipient {
     pub customer: ExternalUserId,
     /// The delivery this serves.
     pub delivery: DeliveryId,
+}
+
+/// A recipient whom a guardrail took out at the hand-over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Who, and which delivery.
+    #[serde(flatten)]
+    pub recipient: Recipient,
+    /// The guardrail, from the vocabulary of reasons.
+    pub reason: String,
+    /// When it is worth another look; none when it may not go any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<At>,
 }
 
 /// A rendered message to a customer (WeCom document 92137: text at most 4000 bytes, at most 9 attachments).

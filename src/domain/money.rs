@@ -41,8 +41,8 @@ impl FromStr for Fen {
         if whole.is_empty() || !all_digits(whole) || !all_digits(part) || part.len() > 2 {
             return Err(invalid());
         }
-        let whole: i64 = whole.parse().map_err(|_| invalid())?;
-        let part: i64 = format!("{part:0<2}").parse().map_err(|_| invalid())?;
+        let whole: i64 = whole.parse().ok().ok_or_else(invalid)?;
+        let part: i64 = format!("{part:0<2}").parse().ok().ok_or_else(invalid)?;
         let fen = whole.checked_mul(100).and_then(|fen| fen.checked_add(part)).ok_or_else(invalid)?;
         Ok(Self(if negative { -fen } else { fen }))
     }

@@ -161,6 +161,21 @@ fn mistakes_in_guardrails_and_staff() {
 }
 
 #[test]
+fn hours_in_which_no_card_could_ever_go_out_are_warned_of() {
+    for (quiet, hours, is_warned) in [
+        ("18:00-09:00", "Mon-Fri 09:00-18:00", false),
+        ("17:00-10:00", "Mon-Fri 09:00-18:00", false),
+        ("20:00-18:00", "Mon-Fri 09:00-18:00", true),
+        ("08:00-19:00", "Mon-Fri 09:00-18:00", true),
+        ("12:00-13:00", "Mon-Fri 09:00-18:00", false),
+        ("18:00-09:00", "Mon-Fri 19:00-22:00", true),
+    ] {
+        let told = rules_told(&format!("guardrails: {{ quiet_hours: \"{quiet}\", working_hours: \"{hours}\" }}"));
+        assert_eq!(told.contains("never-open"), is_warned, "{quiet} {hours}: {told}");
+    }
+}
+
+#[test]
 fn texts_that_are_too_long_or_differ_per_customer_are_warned_of() {
     let long = "好".repeat(1400);
     let yaml = format!(

@@ -38,7 +38,7 @@ const INDICATORS: [&str; 10] = [
     "labour_saved",
 ];
 
-/// Event types of playbook.md section 2; any other `x.y` is a business system's own.
+/// Event types with a meaning of their own; any other `x.y` is a business system's own.
 pub(super) const EVENT_TYPES: [&str; 52] = [
     "contact.added",
     "contact.half_added",
@@ -145,6 +145,7 @@ pub(super) fn compile(trees: &[Node], context: &Context, revision: String, repor
         north_star: head.north_star,
         key_product: head.key_product,
         zone: context.zone,
+        locale: context.locale,
         sweep: head.sweep?,
         tag_groups: compiler.tag_groups,
         touchpoints,

@@ -38,7 +38,7 @@ pub enum Value {
 
 /// Fields of `customer.` with a type of their own; `attrs.<any>` goes by [`Facts::attr`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named exactly like its field in playbook.md section 3")]
+#[expect(missing_docs, reason = "each is named exactly like the field it stands for")]
 pub enum CustomerField {
     Id,
     Name,

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 
 use super::compile::{Compiler, Entry, Fixed};
 use super::diagnostic::Span;
 use super::load::Context;
-use super::model::{Budget, Guardrails, OwnerRule, StaffRules};
+use super::model::{Budget, Guardrails, OwnerRule, StaffRules, WorkingHours};
 use super::reader::{self, Keys};
 use super::times;
 use super::tree::Node;
@@ -37,6 +37,12 @@ impl Compiler<'_> {
         let workdays = self.days(map.get("workdays"));
         if let Some(both) = holidays.intersection(&workdays).next() {
             self.report.error(map.at, "bad-value", format!("{both} is both a holiday and a workday"));
+        }
+        if let (Some(quiet), Some(hours), Some(node)) = (quiet_hours, &working_hours, map.get("working_hours"))
+            && !leaves_room(quiet, hours)
+        {
+            let message = "quiet hours cover all working hours: no prompt and no staff nudge would ever go out";
+            self.report.warning(node.span, "never-open", message);
         }
         Guardrails {
             quiet_hours,
@@ -76,5 +82,15 @@ impl Compiler<'_> {
                 .and_then(|node| reader::parsed(node, "a userid", |text| UserId::parse(text), self.report)),
             managers,
         }
+    }
+}
+
+/// Whether any minute of the working hours is not quiet.
+fn leaves_room((from, to): (NaiveTime, NaiveTime), hours: &WorkingHours) -> bool {
+    if from < to {
+        // Quiet in the middle of the day.
+        hours.from < from || to < hours.to
+    } else {
+        hours.from.max(to) < hours.to.min(from)
     }
 }

@@ -13,12 +13,15 @@ use super::interpolate::{self, Variables};
 use super::model::Playbook;
 use super::tree::{self, Node};
 use crate::domain::ids::UserId;
+use crate::settings::Locale;
 
 /// What the settings lend the rules.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// `server.timezone`; every day, time of day and schedule is in it.
     pub zone: Tz,
+    /// `server.locale`; built-in texts are in it.
+    pub locale: Locale,
     /// `console.managers`.
     pub managers: Vec<UserId>,
     /// `console.admins`, who stand in when there are no managers.
@@ -26,9 +29,9 @@ pub struct Context {
 }
 
 impl Default for Context {
-    /// Asia/Shanghai, and nobody.
+    /// Asia/Shanghai, Chinese, and nobody.
     fn default() -> Self {
-        Self { zone: chrono_tz::Asia::Shanghai, managers: Vec::new(), admins: Vec::new() }
+        Self { zone: chrono_tz::Asia::Shanghai, locale: Locale::ZhCn, managers: Vec::new(), admins: Vec::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::delivery::Channel;
 use crate::playbook::model::{Enter, EventValue, PromptTo, Signal, Step, StepAction};
 
-/// playbook.md section 1, without what later versions bring.
+/// A small playbook with a bit of everything.
 const WHOLE: &str = r##"
 playbook:
   id: retail

@@ -8,8 +8,11 @@ use chrono_tz::Tz;
 
 use super::expression::Condition;
 use super::template::Template;
+use super::times::on_the_clock;
+use crate::domain::At;
 use crate::domain::delivery::Channel;
 use crate::domain::ids::{JourneyId, MessageId, SegmentId, StepId, TagName, TouchpointId, UserId};
+use crate::settings::Locale;
 
 /// The rules, compiled.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct Playbook {
     pub key_product: Option<String>,
     /// The server's zone; every day, time of day and schedule is in it.
     pub zone: Tz,
+    /// The server's language, for cards and other built-in texts.
+    pub locale: Locale,
     /// When segments are looked at for what only time changes.
     pub sweep: Schedule,
     /// Tag groups this playbook owns, with their order.
@@ -189,6 +194,22 @@ pub struct Schedule {
     pub cron: Box<cron::Schedule>,
 }
 
+impl Schedule {
+    /// When it comes due after a moment, by the zone's clock: once where the clock is put back and shows a time twice,
+    /// and right after the leap where it is put forward over one.
+    pub fn after(&self, zone: Tz, moment: At) -> impl Iterator<Item = At> {
+        // The schedule is followed on a clock that never leaps.
+        let shown = moment.with_timezone(&zone).naive_local().and_utc();
+        let due = self.cron.after_owned(shown).map(move |local| on_the_clock(zone, local.naive_utc()));
+        let mut latest = moment;
+        due.filter(move |due| {
+            let is_later = *due > latest;
+            latest = latest.max(*due);
+            is_later
+        })
+    }
+}
+
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
@@ -314,7 +335,7 @@ pub enum PromptTo {
     Owner,
     /// This staff member.
     User(UserId),
-    /// All of `console.managers`, or the admins when there are none.
+    /// Each of `console.managers`, or of the admins when there are none; one of them is to do it.
     Managers,
 }
 

@@ -18,7 +18,7 @@ const FUEL: u64 = 20_000;
 /// What a text may speak of. An unknown name is empty.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Words {
-    /// `customer.<field>`: the fields of playbook.md section 3 as texts and numbers, `attrs` included.
+    /// `customer.<field>`: the fields that conditions know, as texts and numbers, `attrs` included.
     pub customer: serde_json::Value,
     /// `staff.userid`, `staff.name`.
     pub staff: serde_json::Value,
@@ -26,7 +26,7 @@ pub struct Words {
     pub event: serde_json::Value,
     /// `journey.id`, `journey.name`.
     pub journey: serde_json::Value,
-    /// `corp.name`.
+    /// `corp.name`: what the playbook is named.
     pub corp: serde_json::Value,
 }
 

@@ -3,12 +3,14 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, Weekday};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Weekday};
+use chrono_tz::Tz;
 
 use super::diagnostic::Report;
 use super::model::{Budget, Schedule, WorkingHours};
 use super::reader;
 use super::tree::Node;
+use crate::domain::At;
 
 /// Longer waits than this are a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
@@ -173,6 +175,15 @@ pub(crate) fn schedule(node: &Node, report: &mut Report) -> Option<Schedule> {
             None
         }
     }
+}
+
+/// The moment at which the zone's clock shows this; where the clock leaps over it, the first moment after the leap; where it
+/// shows it twice, the first.
+#[must_use]
+pub(crate) fn on_the_clock(zone: Tz, local: NaiveDateTime) -> At {
+    let quarters = (0..=12).map(|quarter| local + TimeDelta::minutes(15 * quarter));
+    let mut shown = quarters.filter_map(|local| zone.from_local_datetime(&local).earliest());
+    shown.next().map_or_else(|| local.and_utc(), |moment| moment.to_utc())
 }
 
 #[cfg(test)]
