@@ -8,3 +8,4 @@ pub mod decide;
 pub mod domain;
 pub mod playbook;
 pub mod settings;
+pub mod store;

@@ -1,0 +1,81 @@
+//! Who owns a shard.
+
+use super::scripts::{ACQUIRE, ANNOUNCE, RELEASE, RENEW};
+use super::{Error, Store};
+
+/// What proves ownership: a counter that never expires, and who counted. A commit with an older one is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence(pub String);
+
+/// How long a lease lives without renewal, in real time.
+pub const LEASE_MS: u64 = 3000;
+
+impl Store {
+    /// Takes a shard that nobody owns; none when somebody does. A repeat by the owner gives a new fence.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn acquire(&self, shard: u16, owner: &str) -> Result<Option<Fence>, Error> {
+        let mut call = ACQUIRE.call(&[self.keys().lease(shard), self.keys().fence(shard)]);
+        call.arg(owner).arg(LEASE_MS);
+        let fence: Option<String> = self.run(&ACQUIRE, &call).await?;
+        Ok(fence.map(Fence))
+    }
+
+    /// Renews the leases of one owner; false for each that is lost.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn renew(&self, owner: &str, held: &[(u16, Fence)]) -> Result<Vec<bool>, Error> {
+        let calls = held.iter().map(|(shard, fence)| {
+            let mut call = RENEW.call(&[self.keys().lease(*shard), self.keys().fence(*shard)]);
+            call.arg(owner).arg(LEASE_MS).arg(&fence.0);
+            call
+        });
+        let answers = self.run_all(&RENEW, calls.collect()).await?;
+        answers.into_iter().map(|answer| Ok(redis::from_redis_value(answer?)?)).collect()
+    }
+
+    /// Gives a shard up; nothing happens when it is somebody else's by now.
+    ///
+    /// # Errors
+    /// When Redis did not answer; the lease then runs out by itself.
+    pub async fn release(&self, shard: u16, fence: &Fence) -> Result<(), Error> {
+        let mut call = RELEASE.call(&[self.keys().lease(shard), self.keys().fence(shard)]);
+        call.arg(&fence.0);
+        self.run(&RELEASE, &call).await
+    }
+
+    /// Says that this process lives (for [`LEASE_MS`]) and whether it takes shards; gives the owners that do, sorted.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn announce(&self, owner: &str, works: bool) -> Result<Vec<String>, Error> {
+        let mut call = ANNOUNCE.call(&[self.keys().nodes()]);
+        call.arg(owner).arg(if works { "worker" } else { "web" }).arg(LEASE_MS);
+        let mut owners: Vec<String> = self.run(&ANNOUNCE, &call).await?;
+        owners.sort_unstable();
+        Ok(owners)
+    }
+
+    /// Takes this process off the list.
+    ///
+    /// # Errors
+    /// When Redis did not answer; it then runs out by itself.
+    pub async fn retire(&self, owner: &str) -> Result<(), Error> {
+        self.query(redis::cmd("HDEL").arg(self.keys().nodes()).arg(owner)).await
+    }
+
+    /// Shards without an owner, for readiness.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn unowned(&self) -> Result<Vec<u16>, Error> {
+        let mut pipe = redis::pipe();
+        for shard in 0..self.shards() {
+            pipe.cmd("EXISTS").arg(self.keys().lease(shard));
+        }
+        let owned: Vec<bool> = self.query_all(&pipe).await?;
+        Ok((0..self.shards()).zip(owned).filter(|(_, owned)| !owned).map(|(shard, _)| shard).collect())
+    }
+}

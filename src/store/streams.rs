@@ -1,0 +1,274 @@
+//! Appending events and reading them back.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt;
+use redis::{Cmd, ErrorKind, RedisError, Value};
+
+use crate::domain::event::Event;
+
+use super::commit::Cursor;
+use super::keys::Seen;
+use super::scripts::APPEND;
+use super::{Error, Store};
+
+/// How long the ids of callbacks, timers, results and messages between actors are remembered.
+pub(super) const WEEK: Duration = Duration::from_secs(7 * DAY_S);
+
+/// Ids of business events are kept in generations, so that whole hashes expire.
+const GENERATION_DAYS: u64 = 100;
+
+/// Generations that are looked at besides the current one: together never less than 400 days.
+const OLDER_GENERATIONS: u64 = 4;
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// The most events of one pipeline, so that it is answered well within the time an answer may take.
+const APPENDED_AT_ONCE: usize = 1000;
+
+/// How long an append waits for copies, in milliseconds.
+const COPIES_WAIT_MS: u64 = 1500;
+
+/// Wake-ups that may queue for a slow reader; more are dropped, since polling finds the work too.
+const WAKES_QUEUED: usize = 1024;
+
+/// The two lanes of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InLane {
+    /// What happens now.
+    In,
+    /// Imports and sync.
+    Bulk,
+}
+
+/// How long the event's id is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remember {
+    /// 7 days: callbacks, timers, results, messages between actors.
+    Week,
+    /// 400 days, in compact buckets: business events.
+    Business,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is durable and will be decided.
+    New,
+    /// An event with this id was appended before.
+    Duplicate,
+}
+
+/// Where a stream entry stands; `0-0` is before all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamId(pub String);
+
+impl StreamId {
+    /// Before all entries.
+    #[must_use]
+    pub fn start() -> Self {
+        Self("0-0".to_owned())
+    }
+
+    /// The first id behind this one; none when the text is no id of Redis.
+    pub(super) fn next(&self) -> Option<String> {
+        let (ms, sequence) = self.0.split_once('-')?;
+        let (ms, sequence): (u64, u64) = (ms.parse().ok()?, sequence.parse().ok()?);
+        Some(match sequence.checked_add(1) {
+            Some(sequence) => format!("{ms}-{sequence}"),
+            None => format!("{}-0", ms.checked_add(1)?),
+        })
+    }
+}
+
+/// One entry of a shard's stream.
+#[derive(Debug)]
+pub struct Entry {
+    /// Where it stands.
+    pub id: StreamId,
+    /// The event, or the raw text and why it cannot be read.
+    pub event: Result<Event, (String, serde_json::Error)>,
+}
+
+impl Entry {
+    fn read(id: String, fields: &[(String, String)]) -> Self {
+        let text = fields.iter().find(|(name, _)| name == "e").map_or("", |(_, text)| text.as_str());
+        let event = serde_json::from_str(text).map_err(|error| (text.to_owned(), error));
+        Self { id: StreamId(id), event }
+    }
+}
+
+impl Store {
+    /// Appends an event to its actor's shard, or says that its id was seen before: one script in the shard's slot.
+    ///
+    /// # Errors
+    /// When Redis did not answer; it may or may not have happened, and a repeat is harmless.
+    pub async fn append(&self, event: &Event, lane: InLane, remember: Remember) -> Result<Appended, Error> {
+        let call = self.append_call(real_day(), event, lane, remember)?;
+        let answer = self.run(&APPEND, &call).await?;
+        self.wait_for_copies().await?;
+        appended(answer)
+    }
+
+    /// Appends many events in few round trips, each by its own script and with its own outcome. Events of one actor keep
+    /// their order.
+    ///
+    /// # Errors
+    /// The outer one when Redis did not answer: each may or may not have happened, and a repeat is harmless. The inner
+    /// ones when Redis refused that event.
+    pub async fn append_many(
+        &self,
+        events: &[Event],
+        lane: InLane,
+        remember: Remember,
+    ) -> Result<Vec<Result<Appended, Error>>, Error> {
+        self.append_on(real_day(), events, lane, remember).await
+    }
+
+    /// [`Self::append_many`] on a given day of real time, counted from 1970.
+    pub(super) async fn append_on(
+        &self,
+        day: u64,
+        events: &[Event],
+        lane: InLane,
+        remember: Remember,
+    ) -> Result<Vec<Result<Appended, Error>>, Error> {
+        let mut outcomes = Vec::with_capacity(events.len());
+        for part in events.chunks(APPENDED_AT_ONCE) {
+            let calls: Result<Vec<Cmd>, Error> =
+                part.iter().map(|event| self.append_call(day, event, lane, remember)).collect();
+            let answers = self.run_all(&APPEND, calls?).await?;
+            outcomes.extend(answers.into_iter().map(|answer| appended(answer?)));
+        }
+        self.wait_for_copies().await?;
+        Ok(outcomes)
+    }
+
+    fn append_call(&self, day: u64, event: &Event, lane: InLane, remember: Remember) -> Result<Cmd, Error> {
+        let shard = self.keys().shard_of(&event.actor);
+        let stream = self.keys().stream(shard, lane);
+        let json = to_json(&stream, event)?;
+        let seen = Seen::of(&event.id);
+        Ok(match remember {
+            Remember::Week => {
+                let mut call = APPEND.call(&[stream, self.keys().seen(shard, &seen)]);
+                call.arg(json).arg("week").arg(&seen.digest).arg(WEEK.as_millis());
+                call
+            }
+            Remember::Business => {
+                let generation = day / GENERATION_DAYS;
+                let oldest = generation.saturating_sub(OLDER_GENERATIONS);
+                let buckets = (oldest..=generation).rev().map(|g| self.keys().seen_bucket(shard, g, &seen));
+                let keys: Vec<String> = std::iter::once(stream).chain(buckets).collect();
+                let until_day = (generation + 1 + OLDER_GENERATIONS) * GENERATION_DAYS;
+                let mut call = APPEND.call(&keys);
+                call.arg(json).arg("business").arg(&seen.digest).arg(until_day * DAY_S);
+                call
+            }
+        })
+    }
+
+    /// Waits until enough copies have what was written on this connection, when the settings ask for it.
+    async fn wait_for_copies(&self) -> Result<(), Error> {
+        let Some(copies) = self.copies() else { return Ok(()) };
+        // WAIT speaks of the connection it is asked on, so that connection writes something of its own first: what
+        // copies have of it, they have of everything before.
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET").arg(self.keys().probe()).arg("").arg("EX").arg(60).ignore();
+        pipe.cmd("WAIT").arg(copies.wanted).arg(COPIES_WAIT_MS);
+        let (reached,): (u32,) = pipe.query_async(&mut copies.link.clone()).await?;
+        if reached < copies.wanted {
+            return Err(RedisError::from((
+                ErrorKind::Client,
+                "too few copies have the event",
+                format!("{reached} of {}", copies.wanted),
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    /// The next entries of a lane behind `after`, at most `count`.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn read(&self, shard: u16, lane: InLane, after: &StreamId, count: usize) -> Result<Vec<Entry>, Error> {
+        let stream = self.keys().stream(shard, lane);
+        let mut range = redis::cmd("XRANGE");
+        range.arg(stream).arg(format!("({}", after.0)).arg("+").arg("COUNT").arg(count);
+        let entries: Vec<(String, Vec<(String, String)>)> = self.query(&range).await?;
+        Ok(entries.into_iter().map(|(id, fields)| Entry::read(id, &fields)).collect())
+    }
+
+    /// The last committed ids of both lanes.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn cursor(&self, shard: u16) -> Result<Cursor, Error> {
+        let key = self.keys().cursor(shard);
+        let text: Option<String> = self.query(redis::cmd("GET").arg(&key)).await?;
+        match text {
+            None => Ok(Cursor::start()),
+            Some(text) => Cursor::parse(&text).ok_or_else(|| Error::unreadable(&key, "it is not two stream ids")),
+        }
+    }
+
+    /// Tells other processes that a shard has something to do. A hint: polling finds it too.
+    ///
+    /// # Errors
+    /// When Redis did not answer; the caller may ignore that.
+    pub async fn publish_wake(&self, shard: u16) -> Result<(), Error> {
+        self.query(redis::cmd("PUBLISH").arg(self.keys().wake()).arg(shard)).await
+    }
+
+    /// Shards that other processes woke, for as long as the connection holds; ends when it breaks.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn wakes(&self) -> Result<tokio::sync::mpsc::Receiver<u16>, Error> {
+        let connecting = async {
+            let mut pubsub = self.client().get_async_pubsub().await?;
+            pubsub.subscribe(self.keys().wake()).await?;
+            Ok::<_, RedisError>(pubsub)
+        };
+        let pubsub = tokio::time::timeout(super::connection::CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|elapsed| RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))??;
+        let (sender, receiver) = tokio::sync::mpsc::channel(WAKES_QUEUED);
+        tokio::spawn(async move {
+            let mut messages = pubsub.into_on_message();
+            loop {
+                let message = tokio::select! {
+                    message = messages.next() => message,
+                    () = sender.closed() => None,
+                };
+                let Some(message) = message else { return };
+                let Ok(shard) = message.get_payload::<u16>() else { continue };
+                if sender.try_send(shard).is_err() {
+                    tracing::debug!(shard, "a wake-up was dropped, polling will find its work");
+                }
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+fn appended(answer: Value) -> Result<Appended, Error> {
+    let is_new: bool = redis::from_redis_value(answer)?;
+    Ok(if is_new { Appended::New } else { Appended::Duplicate })
+}
+
+/// JSON for storing at `key`.
+pub(super) fn to_json<T: serde::Serialize>(key: &str, value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Unreadable { key: key.to_owned(), source })
+}
+
+/// What stands at `key`.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|source| Error::Unreadable { key: key.to_owned(), source })
+}
+
+/// The day of real time, counted from 1970.
+fn real_day() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / DAY_S)
+}
