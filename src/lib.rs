@@ -9,3 +9,4 @@ pub mod domain;
 pub mod playbook;
 pub mod settings;
 pub mod store;
+pub mod wecom;
