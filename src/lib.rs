@@ -7,6 +7,7 @@ pub mod clock;
 pub mod decide;
 pub mod domain;
 pub mod playbook;
+pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod wecom;
