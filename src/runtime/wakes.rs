@@ -1,0 +1,108 @@
+//! Waking: a hint that a shard has something to do. Polling finds it too, only later.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::store::Store;
+
+/// The bells of all shards. Clones ring the same ones.
+#[derive(Clone)]
+pub struct Wakes {
+    bells: Arc<[Bell]>,
+    store: Store,
+}
+
+/// Work of this process on one shard; over when dropped, by a panic too.
+pub struct Working {
+    bells: Arc<[Bell]>,
+    shard: u16,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(bell) = self.bells.get(usize::from(self.shard)) {
+            bell.workers.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Bell {
+    lanes: Notify,
+    outbox: Notify,
+    /// How many tasks of this process work on the shard: for a moment a lost one may still end while another begins.
+    workers: AtomicUsize,
+}
+
+impl Wakes {
+    /// Nobody is woken yet, and no shard is ours.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        let bells = (0..store.shards()).map(|_| Bell::default()).collect();
+        Self { bells, store }
+    }
+
+    /// Something was appended to a shard's lanes: its owner is told, in this process or another.
+    pub fn appended(&self, shard: u16) {
+        let Some(bell) = self.bells.get(usize::from(shard)) else { return };
+        if bell.workers.load(Ordering::Acquire) > 0 {
+            bell.lanes.notify_one();
+            return;
+        }
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.publish_wake(shard).await {
+                tracing::debug!(shard, %error, "a wake was not published; the owner polls");
+            }
+        });
+    }
+
+    /// Another process appended to a shard.
+    pub fn woken_from_outside(&self, shard: u16) {
+        if let Some(bell) = self.bells.get(usize::from(shard)) {
+            bell.lanes.notify_one();
+        }
+    }
+
+    /// Effects were added to a shard's outbox, or one that stood in the way of others is over.
+    pub fn outbox_changed(&self, shard: u16) {
+        if let Some(bell) = self.bells.get(usize::from(shard)) {
+            bell.outbox.notify_one();
+        }
+    }
+
+    /// The clock moved: everything of ours may be due.
+    pub fn all(&self) {
+        for bell in self.bells.iter() {
+            bell.lanes.notify_one();
+            bell.outbox.notify_one();
+        }
+    }
+
+    /// This process works on a shard until the guard is dropped; decides between a bell here and a message to others.
+    #[must_use]
+    pub fn working_on(&self, shard: u16) -> Working {
+        if let Some(bell) = self.bells.get(usize::from(shard)) {
+            bell.workers.fetch_add(1, Ordering::AcqRel);
+        }
+        Working { bells: Arc::clone(&self.bells), shard }
+    }
+
+    /// Waits until a shard's lanes are rung for.
+    pub async fn lanes(&self, shard: u16) {
+        match self.bells.get(usize::from(shard)) {
+            Some(bell) => bell.lanes.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until a shard's outbox is rung for.
+    pub async fn outbox(&self, shard: u16) {
+        match self.bells.get(usize::from(shard)) {
+            Some(bell) => bell.outbox.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+}
