@@ -12,5 +12,5 @@ pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
-pub mod wecom;
 pub mod web;
+pub mod wecom;

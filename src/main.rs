@@ -1,3 +1,10 @@
 //! The `touchpoint` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use touchpoint::cli::Arguments;
+
+fn main() -> ExitCode {
+    touchpoint::cli::run(Arguments::parse())
+}

@@ -10,14 +10,15 @@ use crate::playbook::diagnostic::Faults;
 /// For people or for programs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Source excerpts with carets.
+    /// Words for people.
     #[default]
     Text,
-    /// `[{file,line,column,severity,code,message,hint}]`.
+    /// JSON for programs.
     Json,
 }
 
-/// Checks a folder and prints what is wrong with it.
+/// Checks a folder and prints what is wrong with it: source excerpts with carets, or
+/// `[{file,line,column,severity,code,message,hint}]`.
 ///
 /// Exit code 0 when nothing is (warnings allowed), 1 when there are errors, 3 when the folder cannot be looked into.
 #[must_use]

@@ -1,4 +1,41 @@
 //! The commands: one file each. They alone print.
+//!
+//! Exit codes: 0 fine, 1 faults found, 2 usage, 3 could not run.
+
+/// What can be said on the command line.
+mod arguments;
+
+/// `touchpoint serve`.
+pub mod serve;
+
+/// `touchpoint demo`.
+pub mod demo;
+/// WeCom's own book of the month, counted.
+mod demo_book;
+/// Whether WeCom received what the playbook promised.
+mod demo_checks;
+/// The figures worked out by hand.
+mod demo_golden;
+/// Rules that hold for any month.
+mod demo_invariants;
+/// Who does what in that month.
+mod demo_month;
+/// `demo --script`: the month is played.
+mod demo_script;
+/// Where a demo plays: folder, Redis, sandbox, server.
+mod demo_stage;
+/// The month told as tables.
+mod demo_story;
+/// The interactive demo: people, and five things to try.
+mod demo_tour;
 
 /// `touchpoint check [DIR]`.
 pub mod check;
+
+/// `touchpoint why CUSTOMER`.
+pub mod why;
+
+/// `touchpoint sandbox`.
+pub mod sandbox;
+
+pub use arguments::{Arguments, run};
