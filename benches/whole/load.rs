@@ -1,0 +1,113 @@
+//! Encrypted callbacks, made beforehand so that sending them costs little, and sent over so many connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use touchpoint::wecom::crypto::CallbackKeys;
+
+use crate::server::CORP;
+
+/// Sending that takes longer is broken off.
+const MOST_TIME: Duration = Duration::from_secs(30);
+
+/// Requests as they go over the wire.
+pub(crate) type Requests = Arc<[Vec<u8>]>;
+
+/// What sending them came to.
+pub(crate) struct Sent {
+    pub(crate) took: Duration,
+    /// From the first byte written to the last one read, the shortest first.
+    pub(crate) waits: Vec<Duration>,
+}
+
+impl Sent {
+    pub(crate) fn per_second(&self) -> f64 {
+        let sent = u32::try_from(self.waits.len()).unwrap_or(u32::MAX);
+        f64::from(sent) / self.took.as_secs_f64()
+    }
+}
+
+/// Additions of customers `from..from + count`, each signed and encrypted as WeCom does it.
+pub(crate) fn callbacks(keys: &CallbackKeys, from: usize, count: usize) -> Requests {
+    let now = chrono::Utc::now().timestamp().to_string();
+    (from..from + count).map(|number| callback(keys, number, &now)).collect()
+}
+
+/// As WeCom's document 92130 shows the adding of a customer.
+fn callback(keys: &CallbackKeys, number: usize, now: &str) -> Vec<u8> {
+    let message = format!(
+        "<xml><ToUserName><![CDATA[{CORP}]]></ToUserName><FromUserName><![CDATA[sys]]></FromUserName>\
+         <CreateTime>{now}</CreateTime><MsgType><![CDATA[event]]></MsgType>\
+         <Event><![CDATA[change_external_contact]]></Event><ChangeType><![CDATA[add_external_contact]]></ChangeType>\
+         <UserID><![CDATA[lili]]></UserID><ExternalUserID><![CDATA[wm{number:030}]]></ExternalUserID>\
+         <State><![CDATA[store-01]]></State><WelcomeCode><![CDATA[C{number:042}]]></WelcomeCode></xml>"
+    );
+    let random = u128::try_from(number).unwrap_or_default().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let encrypted = keys.seal(message.as_bytes(), random.to_be_bytes());
+    let nonce = format!("{number:010}");
+    let signature = keys.sign(now, &nonce, &encrypted);
+    let body = format!(
+        "<xml><ToUserName><![CDATA[{CORP}]]></ToUserName><AgentID><![CDATA[1000002]]></AgentID>\
+         <Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+    );
+    let head = format!(
+        "POST /wecom/callback/assistant?msg_signature={signature}&timestamp={now}&nonce={nonce} HTTP/1.1\r\n\
+         Host: touchpoint.example.com\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\nContent-Type: text/xml\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body.into_bytes()].concat()
+}
+
+/// Sends each request once, the next one on a connection as soon as the last one is answered 200.
+pub(crate) async fn send(addr: &str, requests: &Requests, connections: usize) -> anyhow::Result<Sent> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut senders = JoinSet::new();
+    let begun = Instant::now();
+    for _ in 0..connections {
+        let (addr, requests, next) = (addr.to_owned(), Arc::clone(requests), Arc::clone(&next));
+        senders.spawn(async move { connection(&addr, &requests, &next).await });
+    }
+    let mut waits = Vec::with_capacity(requests.len());
+    let sending = async {
+        while let Some(sent) = senders.join_next().await {
+            waits.extend(sent.context("a sender broke off")??);
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::time::timeout(MOST_TIME, sending).await.context("the callbacks were not answered in time")??;
+    let took = begun.elapsed();
+    waits.sort_unstable();
+    Ok(Sent { took, waits })
+}
+
+async fn connection(addr: &str, requests: &[Vec<u8>], next: &AtomicUsize) -> anyhow::Result<Vec<Duration>> {
+    let mut stream = TcpStream::connect(addr).await.context("connecting")?;
+    stream.set_nodelay(true)?;
+    let mut answer = vec![0; 4096];
+    let mut waits = Vec::new();
+    while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let begun = Instant::now();
+        stream.write_all(request).await?;
+        let mut length = 0;
+        while !ends(&answer, length) {
+            let room = answer.get_mut(length..).filter(|room| !room.is_empty()).context("the answer is too long")?;
+            let read = stream.read(room).await?;
+            anyhow::ensure!(read > 0, "the server closed the connection");
+            length += read;
+        }
+        anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200 "), "a callback was refused");
+        waits.push(begun.elapsed());
+    }
+    Ok(waits)
+}
+
+/// Both servers answer without a body.
+fn ends(answer: &[u8], length: usize) -> bool {
+    answer.get(..length).is_some_and(|answer| answer.ends_with(b"\r\n\r\n"))
+}
