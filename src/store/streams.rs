@@ -105,7 +105,11 @@ impl Store {
     /// When Redis did not answer; it may or may not have happened, and a repeat is harmless.
     pub async fn append(&self, event: &Event, lane: InLane, remember: Remember) -> Result<Appended, Error> {
         let call = self.append_call(real_day(), event, lane, remember)?;
-        let answer = self.run(&APPEND, &call).await?;
+        let answer = match self.run(&APPEND, &call).await {
+            // A connection that an earlier Redis closed is found out by its first use. A repeat appends nothing twice.
+            Err(Error::Redis(error)) if error.is_connection_dropped() => self.run(&APPEND, &call).await?,
+            answer => answer?,
+        };
         self.wait_for_copies().await?;
         appended(answer)
     }

@@ -150,6 +150,7 @@ async fn while_redis_is_frozen_the_answer_is_503_within_4_seconds_and_the_repeat
     redis.thaw();
     company.adds(adding("wmLi", "lili", "")).await;
     let repeated = calls_back(&company, "assistant", &inside).await;
+    company.settle().await;
 
     assert_eq!((refused, repeated), (503, 200));
     assert!(waited < Duration::from_secs(4), "{waited:?}");
