@@ -10,7 +10,7 @@ use touchpoint::sandbox::What;
 
 use super::company::Company;
 
-/// Two customers, one order each, three days: every kind of effect happens.
+/// Two customers, one order each, a visit, three days: every kind of effect happens.
 pub(crate) async fn play(company: &Company) {
     let start = play_the_first_day(company).await;
     play_the_other_days(company, start).await;
@@ -21,6 +21,7 @@ async fn play_the_first_day(company: &Company) -> At {
     company.customer_adds("wmLiNa", "wangwei").await;
     company.orders("wmWangFang", "order-1").await;
     company.orders("wmLiNa", "order-2").await;
+    company.visits("wmWangFang", "visit-1").await;
     let start = company.clock.now();
     for hours in [1, 3, 8] {
         company.advance_to(start + Duration::from_secs(hours * 3600)).await;
@@ -66,7 +67,8 @@ pub(crate) async fn judge(company: &Company) {
     let mut records = Vec::new();
     for customer in ["wmWangFang", "wmLiNa"] {
         let record = company.record(customer).await;
-        records.push(format!("{customer}: {} orders, {}, tags {}", record["orders"], record["spend"], record["tags"]));
+        let [orders, spend, visits, tags] = ["orders", "spend", "visits", "tags"].map(|name| &record[name]);
+        records.push(format!("{customer}: {orders} orders, {spend}, {visits} visits, tags {tags}"));
         let mut fates: Vec<String> = company.deliveries(customer).await.iter().map(fate).collect();
         fates.sort();
         records.extend(fates);

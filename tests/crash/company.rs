@@ -187,8 +187,17 @@ impl Company {
 
     /// Sends an order with the same id until it is taken, as a shop would.
     pub(crate) async fn orders(&self, customer: &str, id: &str) {
-        let event = json!({ "specversion": "1.0", "id": id, "source": "shop", "type": "order.paid", "subject": customer,
-            "time": self.clock.now().to_rfc3339(), "data": { "amount": "100", "order_id": id } });
+        self.sends(id, "order.paid", customer, &json!({ "amount": "100", "order_id": id })).await;
+    }
+
+    /// Tells of a visit, as a shop would. Nothing but the event's id says whether two visits are one.
+    pub(crate) async fn visits(&self, customer: &str, id: &str) {
+        self.sends(id, "visit.made", customer, &json!({ "store": "一号店" })).await;
+    }
+
+    async fn sends(&self, id: &str, kind: &str, customer: &str, data: &Value) {
+        let event = json!({ "specversion": "1.0", "id": id, "source": "shop", "type": kind, "subject": customer,
+            "time": self.clock.now().to_rfc3339(), "data": data });
         self.insist("/v1/events", "application/cloudevents+json", &event).await;
     }
 

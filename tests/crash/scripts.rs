@@ -32,6 +32,7 @@ async fn a_kill_at_a_script_loses_nothing_and_doubles_nothing(
 /// between actors.
 #[rstest]
 #[case::an_order(r#""type":"order.paid""#)]
+#[case::a_visit(r#""type":"visit.made""#)]
 #[case::an_adding(r#""type":"contact.added""#)]
 #[case::a_message_between_actors(r#""type":"delivery.wanted""#)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
