@@ -14,10 +14,23 @@ use crate::server::{AES_KEY, CORP, Folder, Server, TOKEN, fresh};
 use crate::table::{self, median, percentile};
 
 const ROUNDS: usize = 5;
-const REQUESTS: usize = 20_000;
+const CONNECTIONS: usize = 32;
 /// Before the first round, so that nobody is measured cold.
 const WARMING: usize = 4_000;
-const CONNECTIONS: usize = 32;
+
+/// A way of sending.
+struct Load {
+    name: &'static str,
+    /// Requests in a round.
+    requests: usize,
+    /// Requests a second; none for as many as are answered.
+    pace: Option<f64>,
+}
+
+const LOADS: [Load; 2] = [
+    Load { name: "5000 a second", requests: 10_000, pace: Some(5_000.0) },
+    Load { name: "as fast as they are answered", requests: 20_000, pace: None },
+];
 
 /// What one server did with one round.
 struct Run {
@@ -35,41 +48,52 @@ pub(crate) async fn measure(redis: &Redis) -> anyhow::Result<()> {
     let keys = CallbackKeys::new(&SecretString::from(TOKEN), &SecretString::from(AES_KEY), CORP)?;
     let (bare, bare_addr) = bare::start(redis)?;
     let server = Server::start(folder.path())?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
-        let count = if round == 0 { WARMING } else { REQUESTS };
-        let requests = load::callbacks(&keys, round * REQUESTS, count);
-        // Whoever goes first finds a cooler machine.
-        let (us, them) = if round % 2 == 0 {
-            let us = run(redis, &server.process, &server.addr, &requests).await?;
-            (us, run(redis, &bare, &bare_addr, &requests).await?)
-        } else {
-            let them = run(redis, &bare, &bare_addr, &requests).await?;
-            (run(redis, &server.process, &server.addr, &requests).await?, them)
-        };
-        if round > 0 {
-            ours.push(us);
-            theirs.push(them);
-        }
+    let (us, them) = ((&server.process, server.addr.as_str()), (&bare, bare_addr.as_str()));
+    let mut number = 0;
+    let mut prepare = |count| {
+        number += count;
+        load::callbacks(&keys, number - count, count)
+    };
+    let warming = prepare(WARMING);
+    for server in [us, them] {
+        run(redis, server, &warming, None).await?;
     }
-    print(&ours, &theirs);
+    for load in LOADS {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let requests = prepare(load.requests);
+            // Whoever goes first finds a cooler machine.
+            if round % 2 == 0 {
+                ours.push(run(redis, us, &requests, load.pace).await?);
+                theirs.push(run(redis, them, &requests, load.pace).await?);
+            } else {
+                theirs.push(run(redis, them, &requests, load.pace).await?);
+                ours.push(run(redis, us, &requests, load.pace).await?);
+            }
+        }
+        print(&load, &ours, &theirs);
+    }
     Ok(())
 }
 
-async fn run(redis: &Redis, process: &Process, addr: &str, requests: &Requests) -> anyhow::Result<Run> {
+async fn run(
+    redis: &Redis,
+    (process, addr): (&Process, &str),
+    requests: &Requests,
+    pace: Option<f64>,
+) -> anyhow::Result<Run> {
     let before = (process.cpu()?, redis.process.cpu()?);
-    let sent = load::send(addr, requests, CONNECTIONS).await?;
+    let sent = load::send(addr, requests, CONNECTIONS, pace).await?;
     let after = (process.cpu()?, redis.process.cpu()?);
-    let each = |used: Duration| used.as_secs_f64() * 1e6 / f64::from(u32::try_from(requests.len()).unwrap_or(u32::MAX));
+    let each = |used: Duration| used.as_secs_f64() * 1e6 / requests.len() as f64;
     Ok(Run { sent, cpu: each(after.0 - before.0), redis: each(after.1 - before.1) })
 }
 
-fn print(ours: &[Run], theirs: &[Run]) {
+fn print(load: &Load, ours: &[Run], theirs: &[Run]) {
+    let (name, requests) = (load.name, load.requests);
     table::section(
         "callbacks",
-        &format!(
-            "{ROUNDS} rounds of {REQUESTS} encrypted POSTs, {CONNECTIONS} connections, medians; ratio to the bare server"
-        ),
+        &format!("{name}; medians of {ROUNDS} rounds of {requests} encrypted POSTs over {CONNECTIONS} connections"),
     );
     let row = |what, unit, of: fn(&Run) -> f64| {
         let middle = |runs: &[Run]| median(runs.iter().map(of).collect());

@@ -63,7 +63,7 @@ pub(crate) async fn measure(redis: &Redis) -> anyhow::Result<()> {
     table::figure("decided and committed", "/s", events as f64 / took.as_secs_f64());
     table::figure("CPU of the server per event", "µs", each(now.0, used.0));
     table::figure("CPU of Redis per event", "µs", each(now.1, used.1));
-    table::figure("Redis memory per customer (3 orders, 3 visits, 2 months)", "B", per_customer);
+    table::figure("Redis memory per customer, 3 orders and 3 visits", "B", per_customer);
     table::figure("memory of the server afterwards", "MB", server.process.memory()? as f64 / 1e6);
     Ok(())
 }

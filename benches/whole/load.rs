@@ -12,6 +12,8 @@ use touchpoint::wecom::crypto::CallbackKeys;
 
 use crate::server::CORP;
 
+/// A sleep may last this much longer than it should.
+const ROUNDED_UP: Duration = Duration::from_millis(2);
 /// Sending that takes longer is broken off.
 const MOST_TIME: Duration = Duration::from_secs(30);
 
@@ -64,14 +66,26 @@ fn callback(keys: &CallbackKeys, number: usize, now: &str) -> Vec<u8> {
     [head.into_bytes(), body.into_bytes()].concat()
 }
 
-/// Sends each request once, the next one on a connection as soon as the last one is answered 200.
-pub(crate) async fn send(addr: &str, requests: &Requests, connections: usize) -> anyhow::Result<Sent> {
+/// Sends each request once. Without a pace the next one leaves on a connection as soon as the last one is answered 200,
+/// with one it leaves when its time has come; then a request that had to wait for a free connection has waited too.
+pub(crate) async fn send(
+    addr: &str,
+    requests: &Requests,
+    connections: usize,
+    pace: Option<f64>,
+) -> anyhow::Result<Sent> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut senders = JoinSet::new();
     let begun = Instant::now();
     for _ in 0..connections {
-        let (addr, requests, next) = (addr.to_owned(), Arc::clone(requests), Arc::clone(&next));
-        senders.spawn(async move { connection(&addr, &requests, &next).await });
+        let sender = Sender {
+            stream: TcpStream::connect(addr).await.context("connecting")?,
+            requests: Arc::clone(requests),
+            next: Arc::clone(&next),
+            begun,
+            pace,
+        };
+        senders.spawn(sender.send());
     }
     let mut waits = Vec::with_capacity(requests.len());
     let sending = async {
@@ -86,25 +100,42 @@ pub(crate) async fn send(addr: &str, requests: &Requests, connections: usize) ->
     Ok(Sent { took, waits })
 }
 
-async fn connection(addr: &str, requests: &[Vec<u8>], next: &AtomicUsize) -> anyhow::Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(addr).await.context("connecting")?;
-    stream.set_nodelay(true)?;
-    let mut answer = vec![0; 4096];
-    let mut waits = Vec::new();
-    while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let begun = Instant::now();
-        stream.write_all(request).await?;
-        let mut length = 0;
-        while !ends(&answer, length) {
-            let room = answer.get_mut(length..).filter(|room| !room.is_empty()).context("the answer is too long")?;
-            let read = stream.read(room).await?;
-            anyhow::ensure!(read > 0, "the server closed the connection");
-            length += read;
+/// One connection.
+struct Sender {
+    stream: TcpStream,
+    requests: Requests,
+    next: Arc<AtomicUsize>,
+    begun: Instant,
+    pace: Option<f64>,
+}
+
+impl Sender {
+    async fn send(mut self) -> anyhow::Result<Vec<Duration>> {
+        self.stream.set_nodelay(true)?;
+        let mut answer = vec![0; 4096];
+        let mut waits = Vec::new();
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(request) = self.requests.get(number) else { return Ok(waits) };
+            let due = self.pace.map(|pace| self.begun + Duration::from_secs_f64(number as f64 / pace));
+            if let Some(due) = due {
+                tokio::time::sleep_until(due.into()).await;
+            }
+            // The clock of timers goes by milliseconds; what it rounds up is no waiting of the server's.
+            let begun = due.filter(|due| due.elapsed() > ROUNDED_UP).unwrap_or_else(Instant::now);
+            self.stream.write_all(request).await?;
+            let mut length = 0;
+            while !ends(&answer, length) {
+                let room =
+                    answer.get_mut(length..).filter(|room| !room.is_empty()).context("the answer is too long")?;
+                let read = self.stream.read(room).await?;
+                anyhow::ensure!(read > 0, "the server closed the connection");
+                length += read;
+            }
+            anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200 "), "a callback was refused");
+            waits.push(begun.elapsed());
         }
-        anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200 "), "a callback was refused");
-        waits.push(begun.elapsed());
     }
-    Ok(waits)
 }
 
 /// Both servers answer without a body.

@@ -44,6 +44,10 @@ use anyhow::Context as _;
 
 use crate::processes::Redis;
 
+/// Touchpoint's own, so that the bare server has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.as_slice() {

@@ -12,8 +12,6 @@ use tempfile::TempDir;
 
 /// Nothing that is waited for here takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Linux counts CPU in hundredths of a second towards programs, whatever it does inside.
-const TICK: Duration = Duration::from_millis(10);
 /// The most of a process's output that is kept for an error.
 const LINES_KEPT: usize = 20;
 
@@ -57,12 +55,14 @@ impl Process {
 
     /// CPU used since it started, by all its threads, in user space and in the kernel.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).context("reading /proc")?;
-        // The name in brackets may hold anything; the 14th and 15th field are 11 and 12 behind it.
-        let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-        let ticks: u32 = ticks.sum::<Result<u32, _>>().context("CPU is counted in whole ticks")?;
-        Ok(TICK * ticks)
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id())).context("reading /proc")? {
+            // A thread may end while its siblings are looked at.
+            let Ok(stat) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            let used = stat.split_whitespace().next().context("a thread has used some time")?;
+            nanoseconds += used.parse::<u64>().context("time is counted in nanoseconds")?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     /// Memory it has in use, in bytes.

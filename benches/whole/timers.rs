@@ -5,7 +5,8 @@
 //! A shard works its timers in the order in which they are due. So it is enough to look every few milliseconds how many
 //! are left: what is gone since is as late as the moment of looking.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +16,7 @@ use touchpoint::store::Store;
 
 use crate::past::{At, customer, happened};
 use crate::processes::{PATIENCE, Redis};
-use crate::server::{Folder, Server, fresh};
+use crate::server::{Folder, Held, Server, fresh};
 use crate::table::{self, percentile};
 use crate::town::Town;
 
@@ -24,6 +25,10 @@ const STEADY_FOR: TimeDelta = TimeDelta::seconds(10);
 const BURST: usize = 20_000;
 /// From the last of the steady ones to the burst.
 const BREATH: TimeDelta = TimeDelta::seconds(3);
+/// From now to the first of them, before the clock is moved.
+const AHEAD: TimeDelta = TimeDelta::minutes(3);
+/// From the moving of the clock to the first of them.
+const RUN_UP: TimeDelta = TimeDelta::seconds(3);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the journey after a visit waits before it goes on.
 const WAIT: TimeDelta = TimeDelta::hours(12);
@@ -33,35 +38,20 @@ pub(crate) async fn measure(redis: &Redis) -> anyhow::Result<()> {
     let folder = Folder::make(Some(redis))?;
     let (store, held) = fresh(redis, &folder).await?;
     let server = Server::start(folder.path())?;
-    // Making them takes a while, and none may be due before a server can have it.
-    let first = Utc::now() + TimeDelta::seconds(15);
-    let steady =
-        |number: usize| first + STEADY_FOR * i32::try_from(number).unwrap_or(0) / i32::try_from(STEADY).unwrap_or(1);
+    // Making the customers takes a while, so their timers lie far enough ahead, and the clock is moved there afterwards.
+    let first = Utc::now() + AHEAD;
     let burst = first + STEADY_FOR + BREATH;
-    let mut due = vec![Vec::new(); usize::from(store.shards())];
-    let mut town = Town::new(&folder, &store, &held, Utc::now())?;
-    for number in 0..STEADY + BURST {
-        let at = if number < STEADY { steady(number) } else { burst };
-        let at = DateTime::from_timestamp_millis(at.timestamp_millis()).context("a moment of today")?;
-        let added = json!({ "userid": "lili", "state": "store-01" });
-        let past = vec![
-            happened(at - TimeDelta::days(9), types::CONTACT_ADDED, added),
-            happened(at - WAIT, types::VISIT_MADE, json!({ "store": "一号店" })),
-        ];
-        town.lives(number, past).await?;
-        let shard = usize::from(customer(number).shard(store.shards()));
-        due.get_mut(shard).context("there is no such shard")?.push(at);
-    }
-    town.settle().await?;
-    due.iter_mut().for_each(|due| due.sort_unstable());
+    let due = customers(&folder, &store, &held, first, burst).await?;
     held.release().await?;
     server.complete(store.shards()).await?;
-    anyhow::ensure!(Utc::now() < first, "making the customers took too long for this bench");
+    let ahead = first - RUN_UP - Utc::now();
+    anyhow::ensure!(ahead > TimeDelta::zero(), "making the customers took too long");
+    // Servers look at the shared clock each second.
+    let offset = TimeDelta::milliseconds(store.move_clock(ahead.num_milliseconds()).await?);
 
+    let mut watch = Watch { redis, store: &store, due, offset, until: burst };
+    watch.sleep_until(first - TimeDelta::milliseconds(20)).await;
     let before = server.process.cpu()?;
-    let mut watch = Watch { redis, store: &store, due, gone: vec![0; usize::from(store.shards())], until: burst };
-    let idle = (first - TimeDelta::milliseconds(20) - Utc::now()).to_std().unwrap_or_default();
-    tokio::time::sleep(idle).await;
     let late = watch.look_until(STEADY).await?;
     let used = (server.process.cpu()? - before).as_secs_f64();
     table::section(
@@ -69,15 +59,13 @@ pub(crate) async fn measure(redis: &Redis) -> anyhow::Result<()> {
         &format!("{STEADY} due evenly within {} s, then {BURST} due in one moment", STEADY_FOR.num_seconds()),
     );
     let ms = |late: Duration| late.as_secs_f64() * 1e3;
-    let rate = STEADY as f64 / STEADY_FOR.as_seconds_f64();
-    table::figure("load", "/s", rate);
+    table::figure("load", "/s", STEADY as f64 / STEADY_FOR.as_seconds_f64());
     table::figure("from due to committed, p50", "ms", ms(percentile(&late, 50.0)));
     table::figure("from due to committed, p99", "ms", ms(percentile(&late, 99.0)));
     table::figure("from due to committed, latest", "ms", ms(percentile(&late, 100.0)));
     table::figure("CPU of the server per timer", "µs", used * 1e6 / STEADY as f64);
 
-    let idle = (burst - TimeDelta::milliseconds(20) - Utc::now()).to_std().unwrap_or_default();
-    tokio::time::sleep(idle).await;
+    watch.sleep_until(burst - TimeDelta::milliseconds(20)).await;
     let late = watch.look_until(BURST).await?;
     let latest = percentile(&late, 100.0);
     table::figure("fired, decided and committed when all are due at once", "/s", BURST as f64 / latest.as_secs_f64());
@@ -86,37 +74,71 @@ pub(crate) async fn measure(redis: &Redis) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Customers whose journey waits after a visit: the first ones until moments from `first` on, the others until `burst`.
+/// Gives those moments for each shard, in order.
+async fn customers(
+    folder: &Folder,
+    store: &Store,
+    held: &Held,
+    first: At,
+    burst: At,
+) -> anyhow::Result<Vec<VecDeque<At>>> {
+    let mut due = vec![Vec::new(); usize::from(store.shards())];
+    let mut town = Town::new(folder, store, held, first)?;
+    for number in 0..STEADY + BURST {
+        let place = STEADY_FOR.as_seconds_f64() * number as f64 / STEADY as f64;
+        let place = Duration::try_from_secs_f64(place).context("a place in a few seconds")?;
+        let at = if number < STEADY { first + place } else { burst };
+        let at = DateTime::from_timestamp_millis(at.timestamp_millis()).context("a moment of today")?;
+        let past = vec![
+            happened(at - TimeDelta::days(9), types::CONTACT_ADDED, json!({ "userid": "lili", "state": "store-01" })),
+            happened(at - WAIT, types::VISIT_MADE, json!({ "store": "一号店" })),
+        ];
+        town.lives(number, past).await?;
+        let shard = usize::from(customer(number).shard(store.shards()));
+        due.get_mut(shard).context("there is no such shard")?.push(at);
+    }
+    town.settle().await?;
+    due.iter_mut().for_each(|due| due.sort_unstable());
+    Ok(due.into_iter().map(VecDeque::from).collect())
+}
+
 /// Looks how many timers are done.
 struct Watch<'a> {
     redis: &'a Redis,
     store: &'a Store,
-    /// Of each shard, in order.
-    due: Vec<Vec<At>>,
-    /// How many of them are done.
-    gone: Vec<usize>,
+    /// Of each shard, those that are not done, in order.
+    due: Vec<VecDeque<At>>,
+    /// How far the clock is ahead.
+    offset: TimeDelta,
     /// Later timers are those that the journeys have set since.
     until: At,
 }
 
 impl Watch<'_> {
+    fn now(&self) -> At {
+        Utc::now() + self.offset
+    }
+
+    async fn sleep_until(&self, moment: At) {
+        tokio::time::sleep((moment - self.now()).to_std().unwrap_or_default()).await;
+    }
+
     /// Looks until so many more are done; gives how late each was, the earliest first.
     async fn look_until(&mut self, count: usize) -> anyhow::Result<Vec<Duration>> {
-        let begun = Utc::now();
+        let begun = Instant::now();
         let mut late = Vec::with_capacity(count);
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while late.len() < count {
             ticks.tick().await;
             let left = self.left().await?;
-            let now = Utc::now();
-            for ((due, gone), left) in self.due.iter().zip(&mut self.gone).zip(left) {
-                let done = due.len().saturating_sub(left).max(*gone);
-                let newly = due.get(*gone..done).unwrap_or_default();
-                late.extend(newly.iter().map(|due| (now - *due).to_std().unwrap_or_default()));
-                *gone = done;
+            let now = self.now();
+            for (due, left) in self.due.iter_mut().zip(left) {
+                let done = due.drain(..due.len().saturating_sub(left));
+                late.extend(done.map(|due| (now - due).to_std().unwrap_or_default()));
             }
-            let waited = (now - begun).to_std().unwrap_or_default();
-            anyhow::ensure!(waited < PATIENCE, "the timers were not done in time");
+            anyhow::ensure!(begun.elapsed() < PATIENCE, "the timers were not done in time");
         }
         late.sort_unstable();
         Ok(late)

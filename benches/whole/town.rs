@@ -11,6 +11,7 @@ use touchpoint::playbook::load;
 use touchpoint::playbook::model::Playbook;
 use touchpoint::store::Store;
 use touchpoint::store::commit::{Batch, Change, Committed, Progress};
+use touchpoint::store::records::Stored;
 use touchpoint::store::walks::WalkState;
 
 use crate::past::{At, Happened, customer, unknown};
@@ -46,7 +47,7 @@ impl<'a> Town<'a> {
         let mut record = unknown(number);
         for (place, one) in past.into_iter().enumerate() {
             let event = one.to(number, place);
-            let before = record.head.clone();
+            let before = Stored::of(&record.head)?;
             let mut decision = decide::decide(&self.playbook, record.clone(), &event, event.at)?;
             decision.effects.clear();
             decision.timers.retain(|timer| !matches!(timer, TimerChange::Set { at, .. } if *at < self.timers_from));

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::ids::{ChatId, ExternalUserId, InvalidId, OpenKfId, UserId};
 
 /// Whom an event is for. As text: `customer:wm…`, `staff:lili`, `kf:wk…`, `identity:unionid:o…`, `group:wr…`, `corp`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Actor {
     /// An external contact, or a 微信客服 visitor.
     Customer(ExternalUserId),
@@ -75,6 +75,12 @@ impl fmt::Display for Actor {
             Self::Group(id) => write!(f, "group:{id}"),
             Self::Corp => f.write_str("corp"),
         }
+    }
+}
+
+impl Serialize for Actor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

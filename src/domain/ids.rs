@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::actor::Actor;
@@ -22,12 +22,25 @@ pub struct InvalidId {
     pub rule: &'static str,
 }
 
+/// Written without a copy, which `into = "String"` would make.
+macro_rules! written_as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(String);
+
+        written_as_text!($name);
 
         impl $name {
             /// Parses the text.
@@ -153,9 +166,11 @@ impl EffectId {
 }
 
 /// A member of the company (成员), as WeCom spelled it; compared without regard to case, as WeCom does.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub struct UserId(String);
+
+written_as_text!(UserId);
 
 impl UserId {
     /// Parses a `userid`: 1 to 64 bytes of letters, digits, `_`, `.`, `-` and `@` (WeCom document 90195).
@@ -232,12 +247,14 @@ impl From<UserId> for String {
 }
 
 /// A tag as people write it: `group/name`; WeCom allows 30 characters for each half (WeCom document 92117).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TagName {
     text: String,
     slash: usize,
 }
+
+written_as_text!(TagName);
 
 impl TagName {
     /// Parses `group/name`.

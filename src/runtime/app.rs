@@ -103,6 +103,7 @@ impl App {
         let working = vec![
             tokio::spawn(supervisor.run(stop.clone())),
             tokio::spawn(listen_for_wakes(services.clone(), stop.clone())),
+            tokio::spawn(tell_others(services.clone(), stop.clone())),
             tokio::spawn(watch_pressure(services.clone(), pressure, stop.clone())),
         ];
         let handle = server.handle();
@@ -188,6 +189,10 @@ impl App {
 
 fn spawn(server: Server) -> JoinHandle<std::io::Result<()>> {
     tokio::spawn(server)
+}
+
+async fn tell_others(services: Services, stop: CancellationToken) {
+    services.wakes.tell_others(stop).await;
 }
 
 /// Shards that other processes appended to. The connection is made anew whenever it breaks; polling goes on meanwhile.

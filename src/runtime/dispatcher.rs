@@ -108,24 +108,26 @@ impl Dispatcher {
             self.land(landed.ok());
         }
         let now = self.services.clock.now();
-        for lane in [Lane::Urgent, Lane::Normal] {
-            let under_way = self.under_way.values().filter(|other| **other == lane).count();
-            let room = MOST_UNDER_WAY.saturating_sub(under_way).min(AT_ONCE);
-            let due = self.services.store.due_effects(self.shard, lane, now, room + under_way).await?;
-            let fresh: Vec<EffectId> =
-                due.into_iter().filter(|id| !self.under_way.contains_key(id)).take(room).collect();
-            if fresh.is_empty() {
-                continue;
-            }
-            for waiting in self.services.store.effects(self.shard, &fresh).await? {
-                match waiting {
-                    Ok(waiting) => self.start(waiting),
-                    Err(spoiled) => self.set_aside(lane, &spoiled).await?,
-                }
+        let under_way = |lane: Lane| self.under_way.values().filter(|other| **other == lane).count();
+        let (urgent, normal) = (under_way(Lane::Urgent), under_way(Lane::Normal));
+        let room = |under_way: usize| MOST_UNDER_WAY.saturating_sub(under_way).min(AT_ONCE);
+        let (most_urgent, most_normal) = (room(urgent) + urgent, room(normal) + normal);
+        let outboxes = self.services.store.outboxes(self.shard, now, most_urgent, most_normal).await?;
+        self.start_all(Lane::Urgent, outboxes.urgent, room(urgent)).await?;
+        self.start_all(Lane::Normal, outboxes.normal, room(normal)).await?;
+        Ok(outboxes.next.map_or(LONGEST_SLEEP, |next| sleep_until(next, self.services.clock.now())))
+    }
+
+    /// Starts those that are not under way yet, at most so many.
+    async fn start_all(&mut self, lane: Lane, due: Vec<EffectId>, most: usize) -> Result<(), Error> {
+        let fresh: Vec<EffectId> = due.into_iter().filter(|id| !self.under_way.contains_key(id)).take(most).collect();
+        for waiting in self.services.store.effects(self.shard, &fresh).await? {
+            match waiting {
+                Ok(waiting) => self.start(waiting),
+                Err(spoiled) => self.set_aside(lane, &spoiled).await?,
             }
         }
-        let next = self.services.store.next_due(self.shard).await?;
-        Ok(next.map_or(LONGEST_SLEEP, |next| sleep_until(next, self.services.clock.now())))
+        Ok(())
     }
 
     fn start(&mut self, waiting: Waiting) {

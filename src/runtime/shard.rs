@@ -65,9 +65,14 @@ struct Worker<'a> {
     singly: usize,
     /// Rounds since a sweep had its turn.
     rounds: u32,
-    /// The earliest timer; only this task's commits change it.
+    /// No timer is due earlier; only this task's commits set any.
     next_timer: Option<At>,
+    /// What stood behind the last batch while that was decided.
+    ahead: Option<Next>,
 }
+
+/// What a lane has next.
+type Next = (InLane, Vec<Entry>);
 
 /// What one round of work found.
 enum Round {
@@ -88,6 +93,7 @@ impl<'a> Worker<'a> {
             singly: 0,
             rounds: 0,
             next_timer: store.next_timer(shard).await?,
+            ahead: None,
         })
     }
 
@@ -127,17 +133,20 @@ impl<'a> Worker<'a> {
     async fn round(&mut self) -> Result<Round, Error> {
         let playbook = self.services.rules.current();
         let now = self.services.clock.now();
-        let mut worked = self.fire_timers(now).await?;
-        for lane in [InLane::In, InLane::Bulk] {
-            match self.lane(&playbook, lane, now).await? {
-                Round::Worked => {
-                    worked = true;
-                    break;
-                }
+        let has_fired = self.fire_timers(now).await?;
+        let (lane, entries) = match self.ahead.take() {
+            // An empty one was read before the timers fired.
+            Some(ahead) if !ahead.1.is_empty() || !has_fired => ahead,
+            Some(_) | None => self.read_next(&self.cursor).await?,
+        };
+        let last = entries.last().map(|entry| entry.id.clone());
+        let worked = match last {
+            Some(last) => match self.decide(&playbook, entries, moved(&self.cursor, lane, last), now).await? {
                 Round::Lost => return Ok(Round::Lost),
-                Round::Idle => {}
-            }
-        }
+                Round::Worked | Round::Idle => true,
+            },
+            None => has_fired,
+        };
         self.rounds += 1;
         if worked && self.rounds < ROUNDS_BETWEEN_SLICES {
             return Ok(Round::Worked);
@@ -150,24 +159,22 @@ impl<'a> Worker<'a> {
     }
 
     async fn fire_timers(&mut self, now: At) -> Result<bool, Error> {
-        let Some(due) = self.next_timer.filter(|due| *due <= now) else { return Ok(false) };
+        if self.next_timer.is_none_or(|due| due > now) {
+            return Ok(false);
+        }
         let fired = self.services.store.fire_due(self.shard, &self.fence, now, BATCH).await?;
-        let late = (now - due).to_std().unwrap_or_default();
-        metrics::histogram!("touchpoint_timer_lateness_seconds").record(late.as_secs_f64());
-        metrics::counter!("touchpoint_timers_fired_total").increment(fired as u64);
-        self.next_timer = self.services.store.next_timer(self.shard).await?;
-        Ok(fired > 0)
+        for due in &fired.due {
+            let late = (now - *due).to_std().unwrap_or_default();
+            metrics::histogram!("touchpoint_timer_lateness_seconds").record(late.as_secs_f64());
+        }
+        metrics::counter!("touchpoint_timers_fired_total").increment(fired.moved as u64);
+        self.next_timer = fired.next;
+        Ok(fired.moved > 0)
     }
 
-    async fn lane(&mut self, playbook: &Arc<Playbook>, lane: InLane, now: At) -> Result<Round, Error> {
-        let after = match lane {
-            InLane::In => &self.cursor.now,
-            InLane::Bulk => &self.cursor.bulk,
-        };
+    async fn read_next(&self, behind: &Cursor) -> Result<Next, Error> {
         let most = if self.singly > 0 { 1 } else { BATCH };
-        let entries = self.services.store.read(self.shard, lane, after, most).await?;
-        let Some(last) = entries.last().map(|entry| entry.id.clone()) else { return Ok(Round::Idle) };
-        self.decide(playbook, entries, moved(&self.cursor, lane, last), now).await
+        self.services.store.read_next(self.shard, behind, most).await
     }
 
     async fn decide(
@@ -179,7 +186,9 @@ impl<'a> Worker<'a> {
     ) -> Result<Round, Error> {
         let from_to = (self.cursor.clone(), to.clone());
         let (store, count) = (&self.services.store, entries.len());
-        let outcome = worker::decide_entries(store, playbook, self.shard, &self.fence, entries, from_to, now).await;
+        let deciding = worker::decide_entries(store, playbook, self.shard, &self.fence, entries, from_to, now);
+        // What comes next does not hang on how this batch ends, so it is asked for in the same round trip.
+        let (outcome, ahead) = tokio::join!(deciding, self.read_next(&to));
         if count > 1 && matches!(outcome, Err(Error::Unreadable { .. })) {
             // One of them stands in the way of all; taken alone it will be set aside.
             self.singly = count;
@@ -190,7 +199,8 @@ impl<'a> Worker<'a> {
             Committed::Done | Committed::Already => {
                 self.cursor = to;
                 self.singly = self.singly.saturating_sub(count);
-                self.after_commit(outcome.has_effects).await?;
+                self.ahead = Some(ahead?);
+                self.after_commit(outcome.has_effects, outcome.next_timer);
                 Ok(Round::Worked)
             }
             Committed::Fenced => Ok(Round::Lost),
@@ -207,20 +217,19 @@ impl<'a> Worker<'a> {
         }
         match self.sweeper.step(&self.services.store, playbook, &self.fence, now).await? {
             sweeper::Step::Idle => Ok(Round::Idle),
-            sweeper::Step::Moved { has_effects } => {
-                self.after_commit(has_effects).await?;
+            sweeper::Step::Moved { has_effects, next_timer } => {
+                self.after_commit(has_effects, next_timer);
                 Ok(Round::Worked)
             }
             sweeper::Step::Lost => Ok(Round::Lost),
         }
     }
 
-    async fn after_commit(&mut self, has_effects: bool) -> Result<(), Error> {
+    fn after_commit(&mut self, has_effects: bool, next_timer: Option<At>) {
         if has_effects {
             self.services.wakes.outbox_changed(self.shard);
         }
-        self.next_timer = self.services.store.next_timer(self.shard).await?;
-        Ok(())
+        self.next_timer = self.next_timer.into_iter().chain(next_timer).min();
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Step {
     Moved {
         /// Whether the outbox may have something new.
         has_effects: bool,
+        /// The earliest timer that was set.
+        next_timer: Option<At>,
     },
     /// The shard is not ours any more, or somebody else moved the walk.
     Lost,
@@ -93,7 +95,7 @@ impl Sweeper {
             if events.len() > 1 && matches!(outcome, Err(Error::Unreadable { .. })) {
                 // One of them stands in the way of all; taken alone it will be set aside.
                 self.singly = events.len();
-                return Ok(Step::Moved { has_effects: false });
+                return Ok(Step::Moved { has_effects: false, next_timer: None });
             }
             let outcome = outcome?;
             return Ok(match outcome.committed {
@@ -101,7 +103,7 @@ impl Sweeper {
                     self.singly = self.singly.saturating_sub(events.len());
                     self.walks.insert(sweep.name, to);
                     self.due = None;
-                    Step::Moved { has_effects: outcome.has_effects }
+                    Step::Moved { has_effects: outcome.has_effects, next_timer: outcome.next_timer }
                 }
                 Committed::Fenced | Committed::Moved => Step::Lost,
             });

@@ -1,16 +1,23 @@
 //! Waking: a hint that a shard has something to do. Polling finds it too, only later.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
+
+/// Events for shards of other processes gather this long, so that a thousand of them are told in one breath.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The bells of all shards. Clones ring the same ones.
 #[derive(Clone)]
 pub struct Wakes {
     bells: Arc<[Bell]>,
+    /// Some shard of another process is to be told of.
+    others: Arc<Notify>,
     store: Store,
 }
 
@@ -34,6 +41,8 @@ struct Bell {
     outbox: Notify,
     /// How many tasks of this process work on the shard: for a moment a lost one may still end while another begins.
     workers: AtomicUsize,
+    /// Its owner, another process, is to be told.
+    untold: AtomicBool,
 }
 
 impl Wakes {
@@ -41,7 +50,7 @@ impl Wakes {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let bells = (0..store.shards()).map(|_| Bell::default()).collect();
-        Self { bells, store }
+        Self { bells, others: Arc::default(), store }
     }
 
     /// Something was appended to a shard's lanes: its owner is told, in this process or another.
@@ -51,12 +60,25 @@ impl Wakes {
             bell.lanes.notify_one();
             return;
         }
-        let store = self.store.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.publish_wake(shard).await {
-                tracing::debug!(shard, %error, "a wake was not published; the owner polls");
+        if !bell.untold.swap(true, Ordering::AcqRel) {
+            self.others.notify_one();
+        }
+    }
+
+    /// Tells the other processes of their shards, until `stop`.
+    pub async fn tell_others(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.others.notified() => {}
+                () = stop.cancelled() => return,
             }
-        });
+            tokio::time::sleep(GATHER).await;
+            let untold = |(_, bell): &(u16, &Bell)| bell.untold.swap(false, Ordering::AcqRel);
+            let shards: Vec<u16> = (0..).zip(self.bells.iter()).filter(untold).map(|(shard, _)| shard).collect();
+            if let Err(error) = self.store.publish_wakes(&shards).await {
+                tracing::debug!(?shards, %error, "wakes were not published; the owners poll");
+            }
+        }
     }
 
     /// Another process appended to a shard.

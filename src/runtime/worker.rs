@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::decide::guardrails::day_of;
-use crate::decide::{self, Decision, Head, Record, SideNeed};
+use crate::decide::{self, Decision, Head, Record, SideNeed, TimerChange};
 use crate::domain::At;
 use crate::domain::actor::Actor;
 use crate::domain::event::{Event, types};
 use crate::playbook::model::Playbook;
 use crate::store::commit::{Batch, Change, Committed, Cursor, DeadLetter, Progress};
 use crate::store::leases::Fence;
+use crate::store::records::{Loaded, Stored};
 use crate::store::streams::Entry;
 use crate::store::{Error, Store};
 use crate::telemetry::discreet;
@@ -26,6 +29,8 @@ pub struct Outcome {
     pub committed: Committed,
     /// Whether the outbox may have something new.
     pub has_effects: bool,
+    /// The earliest timer that was set.
+    pub next_timer: Option<At>,
 }
 
 /// Decides entries of a lane in their order and commits them at once.
@@ -79,7 +84,7 @@ pub async fn commit_events(
     let mut changes = Vec::with_capacity(events.len());
     for event in events {
         let decided = match records.get_mut(&event.actor) {
-            Some(Ok(record)) => decide_one(playbook, record, event, now),
+            Some(Ok(known)) => decide_one(store, playbook, known, &changes, event, now),
             Some(Err(error)) => Err(error.clone()),
             None => Err("its record was not loaded".to_owned()),
         };
@@ -103,10 +108,37 @@ pub async fn commit_events(
         metrics::counter!("touchpoint_dead_letters_total").increment(batch.dead.len() as u64);
     }
     let has_effects = batch.changes.iter().any(|change| !change.decision.effects.is_empty());
-    Ok(Outcome { committed, has_effects })
+    Ok(Outcome { committed, has_effects, next_timer: next_timer(&batch.changes) })
 }
 
-type Records = BTreeMap<Actor, Result<Record, String>>;
+fn next_timer(changes: &[Change]) -> Option<At> {
+    let timers = changes.iter().flat_map(|change| &change.decision.timers);
+    let moments = timers.filter_map(|timer| match timer {
+        TimerChange::Set { at, .. } => Some(*at),
+        TimerChange::Cancel { .. } => None,
+    });
+    moments.min()
+}
+
+/// An actor within a batch.
+struct Known {
+    /// The head as it was loaded, until an event takes it along.
+    head: Option<Head>,
+    /// What is stored of it, until the first event is decided over it.
+    stored: Stored,
+    /// Side collections as the events so far left them.
+    sides: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Which change left the head as it is now.
+    latest: Option<usize>,
+}
+
+impl From<Loaded> for Known {
+    fn from(Loaded { record, stored }: Loaded) -> Self {
+        Self { head: Some(record.head), stored, sides: record.sides, latest: None }
+    }
+}
+
+type Records = BTreeMap<Actor, Result<Known, String>>;
 
 /// Each actor's record once, with all side collections that any of its events needs.
 async fn load_records(store: &Store, events: &[Event]) -> Result<Records, Error> {
@@ -120,16 +152,33 @@ async fn load_records(store: &Store, events: &[Event]) -> Result<Records, Error>
         }
     }
     let wanted: Vec<(Actor, Vec<SideNeed>)> = needs.into_iter().collect();
-    let loaded = store.load(&wanted).await?;
+    let loaded = store.load_to_change(&wanted).await?;
     let records = wanted.into_iter().zip(loaded);
-    Ok(records.map(|((actor, _), record)| (actor, record.map_err(|error| said(&error)))).collect())
+    Ok(records.map(|((actor, _), loaded)| (actor, loaded.map(Known::from).map_err(|error| said(&error)))).collect())
 }
 
 /// Decides one event over the record as the events before it left it.
-fn decide_one(playbook: &Playbook, record: &mut Record, event: &Event, now: At) -> Result<Change, String> {
-    let before = record.head.clone();
+fn decide_one(
+    store: &Store,
+    playbook: &Playbook,
+    known: &mut Known,
+    changes: &[Change],
+    event: &Event,
+    now: At,
+) -> Result<Change, String> {
+    // Heads are large, and most actors have one event in a batch: a head is copied only from the second one on.
+    let latest = known.latest.and_then(|latest| changes.get(latest));
+    let head = match (latest, known.head.take()) {
+        (Some(change), _) => change.decision.head.clone(),
+        (None, Some(head)) => head,
+        // An event before this one took it along and could not be decided.
+        (None, None) => {
+            known.stored.head(&store.keys().head(&event.actor), &event.actor).map_err(|error| said(&error))?
+        }
+    };
+    let record = Record { head, sides: known.sides.clone() };
     // A panic in a rule must not stop the shard, and the same input would panic again: the event is set aside.
-    let decided = std::panic::catch_unwind(AssertUnwindSafe(|| decide::decide(playbook, record.clone(), event, now)));
+    let decided = std::panic::catch_unwind(AssertUnwindSafe(|| decide::decide(playbook, record, event, now)));
     let decision = match decided {
         Ok(Ok(decision)) => decision,
         Ok(Err(impossible)) => return Err(impossible.to_string()),
@@ -138,14 +187,14 @@ fn decide_one(playbook: &Playbook, record: &mut Record, event: &Event, now: At) 
     for line in &decision.trace {
         tracing::debug!(event.id = discreet(event.id.as_str()), actor = discreet(&event.actor.to_string()), "{line}");
     }
-    apply(record, &decision);
-    Ok(Change { actor: event.actor.clone(), before, decision })
+    apply(&mut known.sides, &decision);
+    known.latest = Some(changes.len());
+    Ok(Change { actor: event.actor.clone(), before: std::mem::take(&mut known.stored), decision })
 }
 
-fn apply(record: &mut Record, decision: &Decision) {
-    record.head = decision.head.clone();
+fn apply(sides: &mut BTreeMap<String, BTreeMap<String, Value>>, decision: &Decision) {
     for change in &decision.sides {
-        let side = record.sides.entry(change.collection.to_owned()).or_default();
+        let side = sides.entry(change.collection.to_owned()).or_default();
         match &change.value {
             Some(value) => side.insert(change.field.clone(), value.clone()),
             None => side.remove(&change.field),

@@ -126,7 +126,7 @@ async fn a_wake_up_reaches_other_processes() {
     let other = trial.beside().await;
     let mut wakes = other.wakes().await.unwrap();
 
-    trial.store.publish_wake(3).await.unwrap();
+    trial.store.publish_wakes(&[3]).await.unwrap();
 
     assert_eq!(wakes.recv().await, Some(3));
 }

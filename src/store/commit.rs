@@ -12,6 +12,7 @@ use crate::decide::{Decision, Head};
 use crate::domain::actor::Actor;
 
 use super::leases::Fence;
+use super::records::Stored;
 use super::scripts::COMMIT;
 use super::streams::{InLane, StreamId, to_json};
 use super::walks::WalkState;
@@ -74,9 +75,9 @@ pub enum Progress {
 pub struct Change {
     /// Whose.
     pub actor: Actor,
-    /// The head before, for the difference.
-    pub before: Head,
-    /// Everything else.
+    /// What was stored when the record was loaded. Of several changes of one actor the first one's counts.
+    pub before: Stored,
+    /// What the event changes. Of several changes of one actor the last one's head is written.
     pub decision: Decision,
 }
 
@@ -132,11 +133,17 @@ impl Store {
     pub async fn commit(&self, batch: &Batch) -> Result<Committed, Error> {
         let mut writing = Writing::new(self.keys(), batch.shard);
         let mut counters: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut heads: BTreeMap<&Actor, (&Stored, &Head)> = BTreeMap::new();
         for change in &batch.changes {
             writing.change(change)?;
+            let (_, after) = heads.entry(&change.actor).or_insert((&change.before, &change.decision.head));
+            *after = &change.decision.head;
             for (name, count) in &change.decision.counters {
                 *counters.entry(name).or_default() += count;
             }
+        }
+        for (actor, (before, after)) in heads {
+            writing.head(actor, before, after)?;
         }
         writing.count(batch.day, &counters);
         writing.set_aside(&batch.dead);
@@ -149,7 +156,7 @@ impl Store {
         keys.splice(0..0, [self.keys().fence(batch.shard), guard.key]);
         let mut call = COMMIT.call(&keys);
         call.arg(&batch.fence.0).arg(guard.walk).arg(guard.from).arg(guard.to).arg(kinds);
-        for argument in operations {
+        for argument in &operations {
             call.arg(argument);
         }
         committed(self.run(&COMMIT, &call).await?)

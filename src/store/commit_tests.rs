@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Error;
 use super::commit::{Batch, Change, Committed, Cursor, DeadLetter, Progress};
 use super::leases::Fence;
+use super::records::Stored;
 use super::streams::{InLane, Remember, StreamId};
 use super::trial::{Trial, actor, at, customer_of, day, effect, event, no_change};
 use super::walks::{Place, WalkState};
@@ -279,7 +280,7 @@ async fn a_redis_without_room_takes_a_batch_whole_or_not_at_all() {
 
     // Redis lets a script go on whose first write needs no room; then the rest must be let through as well.
     let mut shrinking = no_change(&lin);
-    shrinking.before = full_change(&lin).decision.head;
+    shrinking.before = Stored::of(&full_change(&lin).decision.head).unwrap();
     shrinking.decision.counters = BTreeMap::from([("event:order.paid".to_owned(), 1)]);
     let shrinking = ready(&trial, 1, &fence, vec![shrinking]).await;
     trial.cli::<()>("CONFIG SET maxmemory 1").await;
@@ -304,7 +305,6 @@ async fn several_events_of_one_actor_in_one_batch_take_effect_in_order() {
     let fence = trial.own(1).await;
     let first = full_change(&lin);
     let mut second = no_change(&lin);
-    second.before = first.decision.head.clone();
     second.decision.head = first.decision.head.clone();
     customer(&mut second.decision.head).name = None;
     customer(&mut second.decision.head).orders = 4;

@@ -59,7 +59,7 @@ impl From<redis::ParsingError> for Error {
     }
 }
 
-/// Redis, as everything else sees it. Clones share one multiplexed connection.
+/// Redis, as everything else sees it. Clones share one multiplexed connection; see also [`Store::on_this_thread`].
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -71,7 +71,7 @@ struct Inner {
     link: ConnectionManager,
     /// Appends that wait for copies have a connection of their own, since `WAIT` holds up whatever stands behind it.
     copies: Option<Copies>,
-    embedded: Option<Embedded>,
+    embedded: Option<Arc<Embedded>>,
 }
 
 /// How many copies an append waits for, and on which connection.
@@ -121,7 +121,24 @@ impl Store {
             wanted => Some(Copies { link: manager(&client).await?, wanted }),
         };
         let keys = Keys::new(&settings.prefix, settings.shards);
+        let embedded = embedded.map(Arc::new);
         Ok(Self { inner: Arc::new(Inner { keys, client, link, copies, embedded }) })
+    }
+
+    /// The same Redis over a connection of its own, made when it is first used, and read and written by the runtime of
+    /// this thread.
+    ///
+    /// For threads that run a runtime each: a command on a connection of another thread wakes that thread, and its answer
+    /// wakes this one again, which costs more than the command.
+    #[must_use]
+    pub fn on_this_thread(&self) -> Self {
+        let Inner { keys, client, link, copies, embedded } = &*self.inner;
+        let own = ConnectionManager::new_lazy_with_config(client.clone(), configured()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a thread has no connection of its own and shares one");
+            link.clone()
+        });
+        let (keys, client, copies, embedded) = (keys.clone(), client.clone(), copies.clone(), embedded.clone());
+        Self { inner: Arc::new(Inner { keys, client, link: own, copies, embedded }) }
     }
 
     /// How many shards there are.
@@ -199,11 +216,14 @@ fn with_tcp_settings(address: ConnectionInfo) -> ConnectionInfo {
 }
 
 async fn manager(client: &Client) -> Result<ConnectionManager, Error> {
+    Ok(client.get_connection_manager_with_config(configured()).await?)
+}
+
+fn configured() -> ConnectionManagerConfig {
     // Each failed command starts one new attempt by itself; retries inside an attempt would make every caller wait.
-    let config = ConnectionManagerConfig::new()
+    ConnectionManagerConfig::new()
         .set_number_of_retries(0)
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_pipeline_buffer_size(QUEUE);
-    Ok(client.get_connection_manager_with_config(config).await?)
+        .set_pipeline_buffer_size(QUEUE)
 }

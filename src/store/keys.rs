@@ -175,7 +175,9 @@ impl Keys {
         self.of_actor(actor, "deliveries")
     }
 
-    pub(super) fn head(&self, actor: &Actor) -> String {
+    /// The hash of an actor's head.
+    #[must_use]
+    pub fn head(&self, actor: &Actor) -> String {
         self.of_actor(actor, "actor")
     }
 

@@ -7,7 +7,8 @@
 //! Effects with the same serial stand in a queue, in the order in which they were decided; only the first is in its
 //! outbox. So whoever owns the shard keeps their order, and however many wait behind one, none is looked at in vain.
 
-use redis::{RedisResult, Value};
+use chrono::DateTime;
+use redis::{Cmd, RedisResult, Value};
 
 use crate::domain::At;
 use crate::domain::effect::{Effect, Lane};
@@ -68,6 +69,17 @@ pub enum Settled {
     },
 }
 
+/// What waits in the outboxes of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outboxes {
+    /// Urgent effects that are due, the earliest first.
+    pub urgent: Vec<EffectId>,
+    /// All others that are due, the earliest first.
+    pub normal: Vec<EffectId>,
+    /// The earliest moment of any effect; past when one is due.
+    pub next: Option<At>,
+}
+
 impl Settled {
     fn event(&self) -> Option<&Event> {
         match self {
@@ -82,12 +94,26 @@ impl Store {
     /// # Errors
     /// When Redis did not answer.
     pub async fn due_effects(&self, shard: u16, lane: Lane, now: At, most: usize) -> Result<Vec<EffectId>, Error> {
-        let outbox = self.keys().outbox(shard, lane);
-        let mut range = redis::cmd("ZRANGE");
-        range.arg(&outbox).arg("-inf").arg(now.timestamp_millis()).arg("BYSCORE").arg("LIMIT").arg(0).arg(most);
-        let ids: Vec<String> = self.query(&range).await?;
-        // Only a hand could have written a name that is none; it must not keep the others waiting.
-        Ok(ids.into_iter().filter_map(|id| EffectId::parse(id).ok()).collect())
+        Ok(known(self.query(&due(&self.keys().outbox(shard, lane), now, most)).await?))
+    }
+
+    /// What waits in both outboxes of a shard, of each at most so many that are due, in one round trip.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn outboxes(&self, shard: u16, now: At, urgent: usize, normal: usize) -> Result<Outboxes, Error> {
+        let mut pipe = redis::Pipeline::with_capacity(4);
+        for (lane, most) in [(Lane::Urgent, urgent), (Lane::Normal, normal)] {
+            let outbox = self.keys().outbox(shard, lane);
+            pipe.add_command(due(&outbox, now, most));
+            pipe.cmd("ZRANGE").arg(outbox).arg(0).arg(0).arg("WITHSCORES");
+        }
+        type First = Vec<(String, i64)>;
+        let answers: (Vec<String>, First, Vec<String>, First) = pipe.query_async(&mut self.link()).await?;
+        let (urgent, first_urgent, normal, first_normal) = answers;
+        let next = first_urgent.into_iter().chain(first_normal).map(|(_, ms)| ms).min();
+        let next = next.and_then(DateTime::from_timestamp_millis);
+        Ok(Outboxes { urgent: known(urgent), normal: known(normal), next })
     }
 
     /// Reads effects of one lane; those that are gone without a trace are spoiled as well.
@@ -176,6 +202,18 @@ impl Store {
         touched.extend(serial.map(|serial| keys.queue(shard, serial)));
         SETTLE.call(&touched)
     }
+}
+
+/// Asks for the effects of an outbox that are due.
+fn due(outbox: &str, now: At, most: usize) -> Cmd {
+    let mut range = redis::cmd("ZRANGE");
+    range.arg(outbox).arg("-inf").arg(now.timestamp_millis()).arg("BYSCORE").arg("LIMIT").arg(0).arg(most);
+    range
+}
+
+/// Only a hand could have written a name that is none; it must not keep the others waiting.
+fn known(ids: Vec<String>) -> Vec<EffectId> {
+    ids.into_iter().filter_map(|id| EffectId::parse(id).ok()).collect()
 }
 
 /// What Redis holds of one effect. Any refusal but that of a key of another type is about Redis, not about the effect.

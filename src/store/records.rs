@@ -10,16 +10,31 @@
 use std::collections::BTreeMap;
 
 use redis::{RedisError, RedisResult, Value as Answer};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::decide::{Head, Record, SideNeed};
 use crate::domain::actor::Actor;
 
 use super::keys::Keys;
-use super::streams::from_json;
+use super::streams::{from_json, to_json};
 use super::{Error, Store};
 
-/// What changed between two heads, as fields of the hash.
+/// What the hash of a head holds, field by field as it is written there; empty when there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored(BTreeMap<String, String>);
+
+/// A record, and what is stored of its head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// As decisions see it.
+    pub record: Record,
+    /// As it stands in Redis, for the difference.
+    pub stored: Stored,
+}
+
+/// What changed between a hash and a head.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Difference {
     /// The id as it is spelled, stored where none is yet.
@@ -30,70 +45,92 @@ pub(super) struct Difference {
     pub(super) removed: Vec<String>,
 }
 
-/// A value as its field holds it.
-pub(super) fn encode(value: &Value) -> String {
-    match value {
-        Value::String(text) if serde_json::from_str::<Value>(text).is_err() => text.clone(),
-        other => other.to_string(),
+impl Stored {
+    /// What is stored of this head.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when the head cannot be written.
+    pub fn of(head: &Head) -> Result<Self, Error> {
+        let json = match head {
+            Head::Customer(customer) => to_json("a customer", customer),
+            Head::Staff(staff) => to_json("a staff member", staff),
+            Head::Corp(corp) => to_json("the corp", corp),
+            Head::Group(group) => to_json("a group", group),
+            Head::Kf(account) => to_json("a kf account", account),
+            Head::Identity(identity) => to_json("an identity", identity),
+        }?;
+        let fields: BTreeMap<&str, &RawValue> = from_json("a record", &json)?;
+        let fields = fields.into_iter().filter(|(name, _)| *name != "id");
+        Ok(Self(fields.map(|(name, value)| (name.to_owned(), written(value.get()))).collect()))
+    }
+
+    /// The head that this is stored of; one that knows nothing when nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when the fields are not those of such a record.
+    pub fn head(&self, key: &str, actor: &Actor) -> Result<Head, Error> {
+        // The key says who it is, except how a staff member is spelled.
+        let id = match actor {
+            Actor::Customer(id) => Some(id.as_str()),
+            Actor::Staff(id) => Some(self.0.get("id").map_or(id.as_str(), String::as_str)),
+            Actor::Kf(_) | Actor::Identity(_) | Actor::Group(_) | Actor::Corp => None,
+        };
+        let mut json = String::with_capacity(self.0.iter().map(|(name, text)| name.len() + text.len() + 8).sum());
+        json.push('{');
+        let mut push = |name: &str, value: &str| -> Result<(), Error> {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(&to_json(key, name)?);
+            json.push(':');
+            json.push_str(value);
+            Ok(())
+        };
+        if let Some(id) = id {
+            push("id", &to_json(key, id)?)?;
+        }
+        for (name, text) in self.0.iter().filter(|(name, _)| *name != "id") {
+            if is_json(text) { push(name, text)? } else { push(name, &to_json(key, text)?)? }
+        }
+        json.push('}');
+        Ok(match actor {
+            Actor::Customer(_) => Head::Customer(from_json(key, &json)?),
+            Actor::Staff(_) => Head::Staff(from_json(key, &json)?),
+            Actor::Corp => Head::Corp(from_json(key, &json)?),
+            Actor::Group(_) => Head::Group(from_json(key, &json)?),
+            Actor::Kf(_) => Head::Kf(from_json(key, &json)?),
+            Actor::Identity(_) => Head::Identity(from_json(key, &json)?),
+        })
+    }
+
+    /// Whether nothing is stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What has to be written so that the hash holds `after`.
+    pub(super) fn difference(&self, after: &Head) -> Result<Difference, Error> {
+        let spelled = match after {
+            Head::Staff(staff) => Some(staff.id.to_string()).filter(|_| !self.0.contains_key("id")),
+            Head::Customer(_) | Head::Corp(_) | Head::Group(_) | Head::Kf(_) | Head::Identity(_) => None,
+        };
+        let Self(after) = Self::of(after)?;
+        let is_gone = |name: &&String| *name != "id" && !after.contains_key(*name);
+        let removed = self.0.keys().filter(is_gone).cloned().collect();
+        let set = after.into_iter().filter(|(name, text)| self.0.get(name) != Some(text)).collect();
+        Ok(Difference { spelled, set, removed })
     }
 }
 
-/// The value a field holds.
-fn decode(text: String) -> Value {
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
+/// A value's JSON as its field holds it.
+pub(super) fn written(json: &str) -> String {
+    let text = if json.starts_with('"') { serde_json::from_str(json).ok() } else { None };
+    text.filter(|text: &String| !is_json(text)).unwrap_or_else(|| json.to_owned())
 }
 
-fn fields(key: &str, head: &Head) -> Result<Map<String, Value>, Error> {
-    let value = match head {
-        Head::Customer(customer) => serde_json::to_value(customer),
-        Head::Staff(staff) => serde_json::to_value(staff),
-        Head::Corp(corp) => serde_json::to_value(corp),
-        Head::Group(group) => serde_json::to_value(group),
-        Head::Kf(account) => serde_json::to_value(account),
-        Head::Identity(identity) => serde_json::to_value(identity),
-    };
-    match value {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Error::unreadable(key, "the record is not made of fields")),
-        Err(source) => Err(Error::Unreadable { key: key.to_owned(), source }),
-    }
-}
-
-/// What has to be written at `key` so that `before` becomes `after`.
-pub(super) fn difference(key: &str, before: &Head, after: &Head) -> Result<Difference, Error> {
-    let spelled = match after {
-        Head::Staff(staff) => Some(staff.id.to_string()),
-        Head::Customer(_) | Head::Corp(_) | Head::Group(_) | Head::Kf(_) | Head::Identity(_) => None,
-    };
-    let (mut before, mut after) = (fields(key, before)?, fields(key, after)?);
-    before.remove("id");
-    after.remove("id");
-    let removed = before.keys().filter(|name| !after.contains_key(*name)).cloned().collect();
-    let set = after.into_iter().filter(|(name, value)| before.get(name) != Some(value));
-    Ok(Difference { spelled, set: set.map(|(name, value)| (name, encode(&value))).collect(), removed })
-}
-
-/// The head whose hash holds these fields; an empty one when it holds none.
-fn head(key: &str, actor: &Actor, mut stored: BTreeMap<String, String>) -> Result<Head, Error> {
-    let id = match actor {
-        Actor::Customer(id) => Some(id.to_string()),
-        Actor::Staff(id) => Some(stored.remove("id").unwrap_or_else(|| id.to_string())),
-        Actor::Kf(_) | Actor::Identity(_) | Actor::Group(_) | Actor::Corp => None,
-    };
-    let mut fields: Map<String, Value> = stored.into_iter().map(|(name, text)| (name, decode(text))).collect();
-    if let Some(id) = id {
-        fields.insert("id".to_owned(), Value::String(id));
-    }
-    let fields = Value::Object(fields);
-    let head = match actor {
-        Actor::Customer(_) => serde_json::from_value(fields).map(|customer| Head::Customer(Box::new(customer))),
-        Actor::Staff(_) => serde_json::from_value(fields).map(Head::Staff),
-        Actor::Corp => serde_json::from_value(fields).map(Head::Corp),
-        Actor::Group(_) => serde_json::from_value(fields).map(Head::Group),
-        Actor::Kf(_) => serde_json::from_value(fields).map(Head::Kf),
-        Actor::Identity(_) => serde_json::from_value(fields).map(Head::Identity),
-    };
-    head.map_err(|source| Error::Unreadable { key: key.to_owned(), source })
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 impl Store {
@@ -103,6 +140,15 @@ impl Store {
     /// # Errors
     /// The outer one when Redis did not answer; the inner ones when a single record cannot be read.
     pub async fn load(&self, wanted: &[(Actor, Vec<SideNeed>)]) -> Result<Vec<Result<Record, Error>>, Error> {
+        let loaded = self.load_to_change(wanted).await?;
+        Ok(loaded.into_iter().map(|loaded| Ok(loaded?.record)).collect())
+    }
+
+    /// Reads records as [`Store::load`] does, with what a commit needs to know of each.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn load_to_change(&self, wanted: &[(Actor, Vec<SideNeed>)]) -> Result<Vec<Result<Loaded, Error>>, Error> {
         let mut pipe = redis::pipe();
         for (actor, needs) in wanted {
             pipe.cmd("HGETALL").arg(self.keys().head(actor));
@@ -126,7 +172,7 @@ impl Store {
         for (actor, needs) in wanted {
             let stored = next();
             let sides: Vec<_> = needs.iter().map(|need| (need, next())).collect();
-            records.push(record(self.keys(), actor, stored, sides));
+            records.push(loaded(self.keys(), actor, stored, sides));
         }
         Ok(records)
     }
@@ -142,14 +188,15 @@ impl Store {
     }
 }
 
-fn record(
+fn loaded(
     keys: &Keys,
     actor: &Actor,
     stored: RedisResult<Answer>,
     answers: Vec<(&SideNeed, RedisResult<Answer>)>,
-) -> Result<Record, Error> {
+) -> Result<Loaded, Error> {
     let key = keys.head(actor);
-    let head = head(&key, actor, hash(&key, stored)?)?;
+    let stored = Stored(hash(&key, stored)?);
+    let head = stored.head(&key, actor)?;
     let mut sides: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     for (need, answer) in answers {
         let key = keys.side(actor, need.collection);
@@ -163,7 +210,7 @@ fn record(
             side.insert(field, value);
         }
     }
-    Ok(Record { head, sides })
+    Ok(Loaded { record: Record { head, sides }, stored })
 }
 
 pub(super) fn is_wrong_type(error: &RedisError) -> bool {

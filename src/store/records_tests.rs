@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value, json};
 
 use super::Error;
 use super::commit::Change;
+use super::records::Stored;
 use super::trial::{Trial, actor, at, blank, decision, no_change};
 use crate::decide::{Head, Record, SideChange, SideNeed};
 use crate::domain::actor::Actor;
@@ -20,7 +21,7 @@ async fn load(trial: &Trial, actor: &Actor) -> Result<Record, Error> {
 /// Puts `after` in place of what is stored.
 async fn replace(trial: &Trial, actor: &Actor, after: &Head) {
     let fence = trial.own(trial.shard(actor)).await;
-    let before = load(trial, actor).await.unwrap().head;
+    let before = Stored::of(&load(trial, actor).await.unwrap().head).unwrap();
     trial.take_effect(&fence, Change { actor: actor.clone(), before, decision: decision(after.clone()) }).await;
 }
 
@@ -214,7 +215,7 @@ fn whatever_is_decided_and_committed_is_loaded_again() {
             let fence = trial.own(trial.shard(&lin)).await;
             let mut parked: BTreeMap<String, Value> = BTreeMap::new();
             for (customer, sides) in steps {
-                let before = load(&trial, &lin).await.unwrap().head;
+                let before = Stored::of(&load(&trial, &lin).await.unwrap().head).unwrap();
                 let after = Head::Customer(Box::new(customer));
                 let mut decision = decision(after.clone());
                 for (field, value) in sides {

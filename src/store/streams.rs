@@ -90,6 +90,9 @@ pub struct Entry {
     pub event: Result<Event, (String, serde_json::Error)>,
 }
 
+/// An entry as Redis gives it: its id, its fields.
+type RawEntry = (String, Vec<(String, String)>);
+
 impl Entry {
     fn read(id: String, fields: &[(String, String)]) -> Self {
         let text = fields.iter().find(|(name, _)| name == "e").map_or("", |(_, text)| text.as_str());
@@ -156,7 +159,7 @@ impl Store {
         Ok(match remember {
             Remember::Week => {
                 let mut call = APPEND.call(&[stream, self.keys().seen(shard, &seen)]);
-                call.arg(json).arg("week").arg(&seen.digest).arg(WEEK.as_millis());
+                call.arg(json).arg("week").arg(WEEK.as_millis());
                 call
             }
             Remember::Business => {
@@ -166,7 +169,7 @@ impl Store {
                 let keys: Vec<String> = std::iter::once(stream).chain(buckets).collect();
                 let until_day = (generation + 1 + OLDER_GENERATIONS) * GENERATION_DAYS;
                 let mut call = APPEND.call(&keys);
-                call.arg(json).arg("business").arg(&seen.digest).arg(until_day * DAY_S);
+                call.arg(json).arg("business").arg(until_day * DAY_S).arg(&seen.digest);
                 call
             }
         })
@@ -197,11 +200,30 @@ impl Store {
     /// # Errors
     /// When Redis did not answer.
     pub async fn read(&self, shard: u16, lane: InLane, after: &StreamId, count: usize) -> Result<Vec<Entry>, Error> {
-        let stream = self.keys().stream(shard, lane);
+        Ok(entries(self.query(&self.range(shard, lane, after, count)).await?))
+    }
+
+    /// The next entries behind a cursor, at most `count`: of the `in` lane, or of the `bulk` lane when that has none.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn read_next(&self, shard: u16, behind: &Cursor, count: usize) -> Result<(InLane, Vec<Entry>), Error> {
+        // One round trip tells both lanes, as long as bulk is empty, which it mostly is.
+        let mut pipe = redis::Pipeline::with_capacity(2);
+        pipe.add_command(self.range(shard, InLane::In, &behind.now, count));
+        pipe.add_command(self.range(shard, InLane::Bulk, &behind.bulk, 1));
+        let mut lanes = self.query_all::<Vec<RawEntry>>(&pipe).await?.into_iter();
+        let (now, bulk) = (lanes.next().unwrap_or_default(), lanes.next().unwrap_or_default());
+        if now.is_empty() && !bulk.is_empty() {
+            return Ok((InLane::Bulk, self.read(shard, InLane::Bulk, &behind.bulk, count).await?));
+        }
+        Ok((InLane::In, entries(now)))
+    }
+
+    fn range(&self, shard: u16, lane: InLane, after: &StreamId, count: usize) -> Cmd {
         let mut range = redis::cmd("XRANGE");
-        range.arg(stream).arg(format!("({}", after.0)).arg("+").arg("COUNT").arg(count);
-        let entries: Vec<(String, Vec<(String, String)>)> = self.query(&range).await?;
-        Ok(entries.into_iter().map(|(id, fields)| Entry::read(id, &fields)).collect())
+        range.arg(self.keys().stream(shard, lane)).arg(format!("({}", after.0)).arg("+").arg("COUNT").arg(count);
+        range
     }
 
     /// The last committed ids of both lanes.
@@ -217,12 +239,13 @@ impl Store {
         }
     }
 
-    /// Tells other processes that a shard has something to do. A hint: polling finds it too.
+    /// Tells other processes that shards have something to do, in one message. A hint: polling finds it too.
     ///
     /// # Errors
     /// When Redis did not answer; the caller may ignore that.
-    pub async fn publish_wake(&self, shard: u16) -> Result<(), Error> {
-        self.query(redis::cmd("PUBLISH").arg(self.keys().wake()).arg(shard)).await
+    pub async fn publish_wakes(&self, shards: &[u16]) -> Result<(), Error> {
+        let shards = shards.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
+        self.query(redis::cmd("PUBLISH").arg(self.keys().wake()).arg(shards)).await
     }
 
     /// Shards that other processes woke, for as long as the connection holds; ends when it breaks.
@@ -247,14 +270,20 @@ impl Store {
                     () = sender.closed() => None,
                 };
                 let Some(message) = message else { return };
-                let Ok(shard) = message.get_payload::<u16>() else { continue };
-                if sender.try_send(shard).is_err() {
-                    tracing::debug!(shard, "a wake-up was dropped, polling will find its work");
+                let Ok(shards) = message.get_payload::<String>() else { continue };
+                for shard in shards.split(' ').filter_map(|shard| shard.parse().ok()) {
+                    if sender.try_send(shard).is_err() {
+                        tracing::debug!(shard, "a wake-up was dropped, polling will find its work");
+                    }
                 }
             }
         });
         Ok(receiver)
     }
+}
+
+fn entries(raw: Vec<RawEntry>) -> Vec<Entry> {
+    raw.into_iter().map(|(id, fields)| Entry::read(id, &fields)).collect()
 }
 
 fn appended(answer: Value) -> Result<Appended, Error> {
@@ -263,12 +292,12 @@ fn appended(answer: Value) -> Result<Appended, Error> {
 }
 
 /// JSON for storing at `key`.
-pub(super) fn to_json<T: serde::Serialize>(key: &str, value: &T) -> Result<String, Error> {
+pub(super) fn to_json<T: serde::Serialize + ?Sized>(key: &str, value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|source| Error::Unreadable { key: key.to_owned(), source })
 }
 
 /// What stands at `key`.
-pub(super) fn from_json<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T, Error> {
+pub(super) fn from_json<'t, T: serde::Deserialize<'t>>(key: &str, text: &'t str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|source| Error::Unreadable { key: key.to_owned(), source })
 }
 

@@ -29,6 +29,17 @@ pub struct Timer {
     pub at: At,
 }
 
+/// What became of due timers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fired {
+    /// How many moved into the stream; all or none.
+    pub moved: usize,
+    /// When those that were due came due, the earliest first.
+    pub due: Vec<At>,
+    /// When the next one comes due, which may be already.
+    pub next: Option<At>,
+}
+
 /// A timer as the sorted set knows it.
 pub(super) fn member(actor: &Actor, name: &str) -> String {
     format!("{actor}|{name}")
@@ -56,32 +67,38 @@ impl Timer {
 
 impl Store {
     /// Moves timers due at `now` into the `in` stream as `timer.fired` events, at most `most` in one script, the earliest
-    /// first; gives how many. Nothing moves when the fence is old.
+    /// first. Nothing moves when the fence is old.
     ///
     /// A member that cannot be read as a timer is set aside as a dead letter, and counted.
     ///
     /// # Errors
     /// When Redis did not answer; each timer moved or did not, never both or half.
-    pub async fn fire_due(&self, shard: u16, fence: &Fence, now: At, most: usize) -> Result<usize, Error> {
+    pub async fn fire_due(&self, shard: u16, fence: &Fence, now: At, most: usize) -> Result<Fired, Error> {
         let timers = self.keys().timers(shard);
+        // One more than may move: it is the next one.
         let mut range = redis::cmd("ZRANGE");
-        range.arg(&timers).arg("-inf").arg(now.timestamp_millis()).arg("BYSCORE");
-        range.arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
-        let due: Vec<(String, i64)> = self.query(&range).await?;
+        range.arg(&timers).arg(0).arg(most).arg("WITHSCORES");
+        let earliest: Vec<(String, i64)> = self.query(&range).await?;
+        let now_ms = now.timestamp_millis();
+        let count = earliest.iter().take(most).take_while(|(_, due_ms)| *due_ms <= now_ms).count();
+        let (due, later) = earliest.split_at(count);
+        let moment = |(_, ms): &(String, i64)| DateTime::from_timestamp_millis(*ms);
+        let next = later.first().and_then(moment);
         if due.is_empty() {
-            return Ok(0);
+            return Ok(Fired { moved: 0, due: Vec::new(), next });
         }
         let stream = self.keys().stream(shard, InLane::In);
         let mut call = FIRE.call(&[self.keys().fence(shard), timers.clone(), stream, self.keys().dead(shard)]);
         call.arg(&fence.0).arg(DEAD_KEPT);
         for (member, due_ms) in due {
-            call.arg(&member).arg(due_ms);
-            match Timer::read(&member, due_ms).and_then(|timer| timer.fired()) {
+            call.arg(member).arg(due_ms);
+            match Timer::read(member, *due_ms).and_then(|timer| timer.fired()) {
                 Ok(event) => call.arg(to_json(&timers, &event)?).arg(""),
-                Err(wrong) => call.arg(&member).arg(wrong),
+                Err(wrong) => call.arg(member).arg(wrong),
             };
         }
-        self.run(&FIRE, &call).await
+        let moved = self.run(&FIRE, &call).await?;
+        Ok(Fired { moved, due: due.iter().filter_map(moment).collect(), next })
     }
 
     /// When the shard's earliest timer comes due.

@@ -34,9 +34,9 @@ async fn due_timers_fire_in_order_and_once() {
     set(&trial, &fence, &lin, &[("late", Some(30)), ("first", Some(10)), ("second", Some(20)), ("later", Some(99))])
         .await;
 
-    assert_eq!(trial.store.fire_due(1, &fence, at(30), 2).await.unwrap(), 2);
-    assert_eq!(trial.store.fire_due(1, &fence, at(30), 2).await.unwrap(), 1);
-    assert_eq!(trial.store.fire_due(1, &fence, at(30), 2).await.unwrap(), 0);
+    assert_eq!(trial.store.fire_due(1, &fence, at(30), 2).await.unwrap().moved, 2);
+    assert_eq!(trial.store.fire_due(1, &fence, at(30), 2).await.unwrap().moved, 1);
+    assert_eq!(trial.store.fire_due(1, &fence, at(30), 2).await.unwrap().moved, 0);
 
     assert_eq!(fired(&trial, 1).await, ["first", "second", "late"]);
     assert_eq!(trial.store.next_due(1).await.unwrap(), Some(at(99)));
@@ -82,9 +82,9 @@ async fn nothing_fires_for_a_process_that_lost_the_shard() {
     set(&trial, &old, &lin, &[("judge", Some(10))]).await;
     let new = trial.own(1).await;
 
-    assert_eq!(trial.store.fire_due(1, &old, at(20), 10).await.unwrap(), 0);
+    assert_eq!(trial.store.fire_due(1, &old, at(20), 10).await.unwrap().moved, 0);
     assert_eq!(fired(&trial, 1).await, Vec::<String>::new());
-    assert_eq!(trial.store.fire_due(1, &new, at(20), 10).await.unwrap(), 1);
+    assert_eq!(trial.store.fire_due(1, &new, at(20), 10).await.unwrap().moved, 1);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn an_outside_name_with_bars_and_stars_has_timers_of_its_own() {
 
     assert_eq!(trial.store.timers_of(&odd).await.unwrap().len(), 1);
     assert_eq!(trial.store.timers_of(&short).await.unwrap(), []);
-    assert_eq!(trial.store.fire_due(shard, &fence, at(20), 10).await.unwrap(), 2);
+    assert_eq!(trial.store.fire_due(shard, &fence, at(20), 10).await.unwrap().moved, 2);
     assert_eq!(fired(&trial, shard).await, ["other", "forget"]);
 }
 
@@ -111,7 +111,7 @@ async fn a_timer_that_is_nobodys_is_set_aside_and_does_not_hold_up_the_others() 
     set(&trial, &fence, &lin, &[("good", Some(10))]).await;
     trial.cli::<()>(&format!("ZADD {} 1 nonsense", trial.key(1, "timers"))).await;
 
-    assert_eq!(trial.store.fire_due(1, &fence, at(20), 10).await.unwrap(), 2);
+    assert_eq!(trial.store.fire_due(1, &fence, at(20), 10).await.unwrap().moved, 2);
 
     assert_eq!(fired(&trial, 1).await, ["good"]);
     let dead = trial.store.dead_letters(1, 10).await.unwrap();
@@ -142,7 +142,7 @@ async fn the_next_moment_is_the_earliest_of_timers_and_effects() {
     set(&trial, &fence, &lin, &[("judge", Some(50))]).await;
 
     let mut change: Change = no_change(&lin);
-    change.decision = decision(change.before.clone());
+    change.decision = decision(super::trial::blank(&lin));
     change.decision.effects = vec![super::trial::effect("card", &lin, crate::domain::effect::Lane::Normal, at(40))];
     trial.take_effect(&fence, change).await;
 

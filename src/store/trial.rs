@@ -21,6 +21,7 @@ use crate::settings::{RedisSettings, RedisUrl};
 
 use super::commit::{Batch, Change, Committed, Cursor, Progress};
 use super::leases::Fence;
+use super::records::Stored;
 use super::streams::{InLane, Remember, StreamId};
 use super::{Error, Store};
 
@@ -188,5 +189,5 @@ pub(super) fn decision(head: Head) -> Decision {
 
 /// A change that changes nothing of an actor who is new.
 pub(super) fn no_change(actor: &Actor) -> Change {
-    Change { actor: actor.clone(), before: blank(actor), decision: decision(blank(actor)) }
+    Change { actor: actor.clone(), before: Stored::default(), decision: decision(blank(actor)) }
 }

@@ -3,9 +3,10 @@
 //! Values are absolute where they can be. What an earlier commit of the same event wrote is recognised: an effect that
 //! is there already keeps its tries and its place.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
+use redis::{RedisWrite, ToRedisArgs, ToSingleRedisArg};
 
 use crate::decide::{Decision, Head, TimerChange};
 use crate::domain::actor::Actor;
@@ -16,7 +17,7 @@ use crate::domain::timeline::{LINES_KEPT, Line};
 use super::Error;
 use super::commit::{Change, DeadLetter};
 use super::keys::{Keys, Kind};
-use super::records;
+use super::records::{self, Stored};
 use super::streams::{InLane, StreamId, to_json};
 use super::timers::member;
 
@@ -42,11 +43,48 @@ pub(super) struct Writing<'a> {
     kinds: String,
     touched: Vec<String>,
     numbers: HashMap<String, usize>,
-    operations: Vec<String>,
+    operations: Vec<Argument>,
     /// The last word on each timer of the batch.
     timers: BTreeMap<String, Option<i64>>,
+    /// What is new in each timeline, oldest first.
+    lines: BTreeMap<String, Vec<String>>,
     /// Actors that get a record.
-    actors: BTreeSet<String>,
+    actors: Vec<String>,
+}
+
+/// One argument of the script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Argument {
+    /// A command or another word of ours.
+    Word(&'static str),
+    /// A key's number, or a number of arguments.
+    Number(usize),
+    /// Anything else.
+    Text(String),
+}
+
+impl ToRedisArgs for Argument {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        match self {
+            Self::Word(word) => out.write_arg(word.as_bytes()),
+            Self::Number(number) => number.write_redis_args(out),
+            Self::Text(text) => out.write_arg(text.as_bytes()),
+        }
+    }
+}
+
+impl ToSingleRedisArg for Argument {}
+
+impl From<&'static str> for Argument {
+    fn from(word: &'static str) -> Self {
+        Self::Word(word)
+    }
+}
+
+impl From<String> for Argument {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
 }
 
 impl<'a> Writing<'a> {
@@ -59,25 +97,25 @@ impl<'a> Writing<'a> {
             numbers: HashMap::new(),
             operations: Vec::new(),
             timers: BTreeMap::new(),
-            actors: BTreeSet::new(),
+            lines: BTreeMap::new(),
+            actors: Vec::new(),
         }
     }
 
     /// What each key must hold (a letter each), the keys, and the operations as `commit.lua` reads them.
-    pub(super) fn finish(mut self) -> (String, Vec<String>, Vec<String>) {
+    pub(super) fn finish(mut self) -> (String, Vec<String>, Vec<Argument>) {
         self.write_timers();
+        self.write_lines();
         self.write_index();
         (self.kinds, self.touched, self.operations)
     }
 
-    /// Everything one decided event changes, counters excepted.
+    /// Everything one decided event changes, head and counters excepted.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), Error> {
-        let Change { actor, before, decision } = change;
+        let Change { actor, decision, .. } = change;
         if self.keys.shard_of(actor) != self.shard {
             return Err(Error::unreadable(&self.keys.head(actor), "the actor belongs to another shard"));
         }
-        self.actors.insert(actor.to_string());
-        self.head(actor, before, &decision.head)?;
         self.sides(actor, decision)?;
         for timer in &decision.timers {
             match timer {
@@ -95,15 +133,19 @@ impl<'a> Writing<'a> {
         self.lines(actor, &decision.lines)
     }
 
-    fn head(&mut self, actor: &Actor, before: &Head, after: &Head) -> Result<(), Error> {
+    /// What a batch made of an actor's head.
+    pub(super) fn head(&mut self, actor: &Actor, before: &Stored, after: &Head) -> Result<(), Error> {
         let key = self.keys.head(actor);
-        let difference = records::difference(&key, before, after)?;
+        let difference = before.difference(after)?;
+        if before.is_empty() {
+            self.actors.push(actor.to_string());
+        }
         if let Some(spelled) = difference.spelled {
-            self.write("HSETNX", key.clone(), Kind::Hash, ["id".to_owned(), spelled]);
+            self.write("HSETNX", key.clone(), Kind::Hash, ["id".into(), spelled.into()]);
         }
         let set = difference.set.into_iter().flat_map(|(name, value)| [name, value]).collect();
-        self.chunked("HSET", key.clone(), Kind::Hash, set);
-        self.chunked("HDEL", key, Kind::Hash, difference.removed);
+        self.chunked("HSET", &key, Kind::Hash, set);
+        self.chunked("HDEL", &key, Kind::Hash, difference.removed);
         Ok(())
     }
 
@@ -113,9 +155,9 @@ impl<'a> Writing<'a> {
             match &side.value {
                 Some(value) => {
                     let json = to_json(&key, value)?;
-                    self.write("HSET", key, Kind::Hash, [side.field.clone(), json]);
+                    self.write("HSET", key, Kind::Hash, [side.field.clone().into(), json.into()]);
                 }
-                None => self.write("HDEL", key, Kind::Hash, [side.field.clone()]),
+                None => self.write("HDEL", key, Kind::Hash, [side.field.clone().into()]),
             }
         }
         Ok(())
@@ -131,44 +173,38 @@ impl<'a> Writing<'a> {
         let outbox = self.keys.outbox(self.shard, effect.lane);
         let id = effect.id.to_string();
         let Some(serial) = &effect.serial else {
-            self.write("HSETNX", key, Kind::Hash, ["json".to_owned(), json]);
-            self.write("ZADD", outbox, Kind::SortedSet, ["NX".to_owned(), due, id]);
+            self.write("HSETNX", key, Kind::Hash, ["json".into(), json.into()]);
+            self.write("ZADD", outbox, Kind::SortedSet, ["NX".into(), due.into(), id.into()]);
             return Ok(());
         };
-        let places =
-            [self.number(outbox, Kind::SortedSet), self.number(key, Kind::Hash)].map(|place| place.to_string());
-        let [outbox, key] = places;
+        let [outbox, key] = [(outbox, Kind::SortedSet), (key, Kind::Hash)].map(|(key, kind)| self.number(key, kind));
         let queue = self.keys.queue(self.shard, serial);
-        let lane = effect.lane.name().to_owned();
-        self.write("QUEUE", queue, Kind::List, [outbox, key, json, serial.clone(), lane, due, id]);
+        let places = [Argument::Number(outbox), Argument::Number(key)];
+        let words = [json, serial.clone(), effect.lane.name().to_owned(), due, id].map(Argument::from);
+        self.write("QUEUE", queue, Kind::List, places.into_iter().chain(words).collect::<Vec<_>>());
         Ok(())
     }
 
     fn delivery(&mut self, actor: &Actor, delivery: &Delivery) -> Result<(), Error> {
         let key = self.keys.delivery(self.shard, &delivery.id);
-        let word = |value: Result<serde_json::Value, serde_json::Error>| {
-            value.map(|value| records::encode(&value)).map_err(|source| Error::Unreadable { key: key.clone(), source })
-        };
+        let word = |json: Result<String, Error>| json.map(|json| records::written(&json));
         let fields = [
-            ("state", word(serde_json::to_value(delivery.state))?),
+            ("state", word(to_json(&key, &delivery.state))?),
             ("reason", delivery.reason.clone()),
-            ("kind", word(serde_json::to_value(delivery.kind))?),
+            ("kind", word(to_json(&key, &delivery.kind))?),
             ("journey", delivery.journey.as_ref().map(ToString::to_string).unwrap_or_default()),
-            (
-                "channel",
-                delivery.channel.map(|channel| word(serde_json::to_value(channel))).transpose()?.unwrap_or_default(),
-            ),
+            ("channel", delivery.channel.map(|channel| word(to_json(&key, &channel))).transpose()?.unwrap_or_default()),
             ("customer", delivery.customer.to_string()),
             ("at", delivery.at.to_rfc3339()),
             ("json", to_json(&key, delivery)?),
         ];
-        let fields: Vec<String> = fields.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+        let fields: Vec<Argument> = fields.into_iter().flat_map(|(name, value)| [name.into(), value.into()]).collect();
         self.write("HSET", key.clone(), Kind::Hash, fields);
-        self.write("EXPIRE", key, Kind::Hash, [DELIVERY_LIVES_S.to_string()]);
+        self.write("EXPIRE", key, Kind::Hash, [DELIVERY_LIVES_S.to_string().into()]);
         let index = self.keys.deliveries(actor);
         let wanted = delivery.wanted_at.timestamp_millis().to_string();
-        self.write("ZADD", index.clone(), Kind::SortedSet, [wanted, delivery.id.to_string()]);
-        let overflow = ["0".to_owned(), format!("-{}", DELIVERIES_KEPT + 1)];
+        self.write("ZADD", index.clone(), Kind::SortedSet, [wanted.into(), delivery.id.to_string().into()]);
+        let overflow = ["0".into(), format!("-{}", DELIVERIES_KEPT + 1).into()];
         self.write("ZREMRANGEBYRANK", index, Kind::SortedSet, overflow);
         Ok(())
     }
@@ -177,7 +213,7 @@ impl<'a> Writing<'a> {
         for (segment, is_inside) in &decision.memberships {
             let key = self.keys.segment(self.shard, segment);
             if !is_inside {
-                self.write("ZREM", key, Kind::SortedSet, [actor.to_string()]);
+                self.write("ZREM", key, Kind::SortedSet, [actor.to_string().into()]);
                 continue;
             }
             let entered = match &decision.head {
@@ -185,7 +221,7 @@ impl<'a> Writing<'a> {
                 Head::Staff(_) | Head::Corp(_) | Head::Group(_) | Head::Kf(_) | Head::Identity(_) => None,
             };
             let entered = entered.unwrap_or_default().to_string();
-            self.write("ZADD", key, Kind::SortedSet, [entered, actor.to_string()]);
+            self.write("ZADD", key, Kind::SortedSet, [entered.into(), actor.to_string().into()]);
         }
     }
 
@@ -194,27 +230,35 @@ impl<'a> Writing<'a> {
             return Ok(());
         }
         let key = self.keys.line(actor);
-        let newest = lines.iter().skip(lines.len().saturating_sub(LINES_KEPT));
-        let lines: Result<Vec<String>, Error> = newest.map(|line| to_json(&key, line)).collect();
-        self.chunked("LPUSH", key.clone(), Kind::List, lines?);
-        self.write("LTRIM", key, Kind::List, ["0".to_owned(), (LINES_KEPT - 1).to_string()]);
+        let lines: Vec<String> = lines.iter().map(|line| to_json(&key, line)).collect::<Result<_, _>>()?;
+        self.lines.entry(key).or_default().extend(lines);
         Ok(())
+    }
+
+    fn write_lines(&mut self) {
+        for (key, mut lines) in std::mem::take(&mut self.lines) {
+            lines.drain(..lines.len().saturating_sub(LINES_KEPT));
+            self.chunked("LPUSH", &key, Kind::List, lines);
+            self.write("LTRIM", key, Kind::List, ["0".into(), (LINES_KEPT - 1).to_string().into()]);
+        }
     }
 
     pub(super) fn count(&mut self, day: NaiveDate, counters: &BTreeMap<&str, i64>) {
         let key = self.keys.count(self.shard, day);
         for (name, count) in counters.iter().filter(|(_, count)| **count != 0) {
-            self.write("HINCRBY", key.clone(), Kind::Hash, [(*name).to_owned(), count.to_string()]);
+            self.write("HINCRBY", key.clone(), Kind::Hash, [(*name).to_owned().into(), count.to_string().into()]);
         }
         if !counters.is_empty() {
-            self.write("EXPIRE", key, Kind::Hash, [COUNTERS_LIVE_S.to_string()]);
+            self.write("EXPIRE", key, Kind::Hash, [COUNTERS_LIVE_S.to_string().into()]);
         }
     }
 
     pub(super) fn set_aside(&mut self, dead: &[DeadLetter]) {
         for DeadLetter { event, error } in dead {
-            let limit = ["MAXLEN", "~", &DEAD_KEPT.to_string(), "*", "e", event, "error", error].map(str::to_owned);
-            self.write("XADD", self.keys.dead(self.shard), Kind::Stream, limit);
+            let kept = DEAD_KEPT.to_string().into();
+            let (event, error) = (event.clone().into(), error.clone().into());
+            let letter = ["MAXLEN".into(), "~".into(), kept, "*".into(), "e".into(), event, "error".into(), error];
+            self.write("XADD", self.keys.dead(self.shard), Kind::Stream, letter);
         }
     }
 
@@ -222,7 +266,7 @@ impl<'a> Writing<'a> {
         let key = self.keys.stream(self.shard, lane);
         let first_kept =
             committed.next().ok_or_else(|| Error::unreadable(&key, format!("{:?} is not a stream id", committed.0)))?;
-        self.write("XTRIM", key, Kind::Stream, ["MINID".to_owned(), first_kept]);
+        self.write("XTRIM", key, Kind::Stream, ["MINID".into(), first_kept.into()]);
         Ok(())
     }
 
@@ -235,31 +279,33 @@ impl<'a> Writing<'a> {
                 None => cancelled.push(member),
             }
         }
-        self.chunked("ZADD", key.clone(), Kind::SortedSet, set);
-        self.chunked("ZREM", key, Kind::SortedSet, cancelled);
+        self.chunked("ZADD", &key, Kind::SortedSet, set);
+        self.chunked("ZREM", &key, Kind::SortedSet, cancelled);
     }
 
     fn write_index(&mut self) {
         let key = self.keys.index(self.shard);
         let actors = std::mem::take(&mut self.actors).into_iter().flat_map(|actor| ["0".to_owned(), actor]).collect();
-        self.chunked("ZADD", key, Kind::SortedSet, actors);
+        self.chunked("ZADD", &key, Kind::SortedSet, actors);
     }
 
     /// A command with any number of arguments, split when they are many; nothing when there are none.
-    fn chunked(&mut self, command: &str, key: String, kind: Kind, arguments: Vec<String>) {
-        for part in arguments.chunks(MOST_ARGUMENTS) {
-            self.write(command, key.clone(), kind, part.to_vec());
+    fn chunked(&mut self, command: &'static str, key: &str, kind: Kind, arguments: Vec<String>) {
+        let mut arguments = arguments.into_iter().map(Argument::from);
+        while arguments.len() > 0 {
+            let part: Vec<Argument> = arguments.by_ref().take(MOST_ARGUMENTS).collect();
+            self.write(command, key.to_owned(), kind, part);
         }
     }
 
-    fn write<A>(&mut self, command: &str, key: String, kind: Kind, arguments: A)
+    fn write<A>(&mut self, command: &'static str, key: String, kind: Kind, arguments: A)
     where
-        A: IntoIterator<Item = String>,
+        A: IntoIterator<Item = Argument>,
         A::IntoIter: ExactSizeIterator,
     {
         let arguments = arguments.into_iter();
         let number = self.number(key, kind);
-        self.operations.extend([command.to_owned(), number.to_string(), arguments.len().to_string()]);
+        self.operations.extend([command.into(), Argument::Number(number), Argument::Number(arguments.len())]);
         self.operations.extend(arguments);
     }
 

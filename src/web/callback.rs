@@ -13,7 +13,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use tracing::{Instrument, Span, field};
+use tracing::Instrument;
 
 use super::intake::Intake;
 use crate::clock::Clock;
@@ -28,9 +28,10 @@ use crate::wecom::crypto::{CallbackKeys, Forged, InvalidKey};
 /// A larger body is refused before it is read.
 pub const MOST_BODY_BYTES: usize = 1 << 20;
 
-/// What the handlers need; made once.
+/// What the handlers need; made once, and once more for each HTTP thread.
+#[derive(Clone)]
 pub struct CallbackState {
-    apps: BTreeMap<AppId, AppCallback>,
+    apps: Arc<BTreeMap<AppId, AppCallback>>,
     window: Option<Duration>,
     clock: Clock,
     intake: Intake,
@@ -55,8 +56,14 @@ impl CallbackState {
             let callback = AppCallback { id: id.clone(), label: id.as_str().into(), keys, serves: app.serves.clone() };
             Ok((id.clone(), callback))
         };
-        let apps = settings.apps.iter().map(app).collect::<Result<_, _>>()?;
+        let apps = Arc::new(settings.apps.iter().map(app).collect::<Result<_, _>>()?);
         Ok(Self { apps, window: settings.timestamp_window, clock, intake })
+    }
+
+    /// The same for a thread that runs a runtime of its own.
+    #[must_use]
+    pub fn on_this_thread(&self) -> Self {
+        Self { intake: self.intake.on_this_thread(), ..self.clone() }
     }
 }
 
@@ -186,30 +193,32 @@ async fn receive(
         count(None, Ending::UnknownApp, None);
         return Ending::UnknownApp.answer();
     };
-    let span = tracing::info_span!(
-        "callback",
-        app = app.id.as_str(),
-        event.id = field::Empty,
-        event.kind = field::Empty,
-        customer.id = field::Empty,
-        staff.id = field::Empty,
-    );
     let opened = match body {
         Ok(body) => open(app, state.window, &Signed::of(&request), &body, state.clock.now()),
         Err(error) => Err(Ending::Broken(error.as_response_error().status_code())),
     };
+    let event = opened.as_ref().ok().map(|(event, _)| event);
+    // A callback that goes well is no news; what is a warning names its ids itself.
+    let span = tracing::debug_span!(
+        "callback",
+        app = app.id.as_str(),
+        event.id = event.map(|event| event.id.as_str()),
+        event.kind = event.map(|event| event.kind.as_str()),
+        customer.id = event.and_then(customer_of),
+        staff.id = event.and_then(staff_of),
+    );
     async {
-        let (ending, kind) = match opened {
-            Ok((event, ending)) => {
-                describe(&event);
-                (take(&state.intake, &event, ending).await, Some(event.kind))
-            }
+        let (ending, event) = match opened {
+            Ok((event, ending)) => (take(app, &state.intake, &event, ending).await, Some(event)),
             Err(ending) => (ending, None),
         };
-        count(Some(app), ending, kind.as_deref());
+        count(Some(app), ending, event.as_ref().map(|event| event.kind.as_str()));
+        let (app, id) = (app.id.as_str(), event.as_ref().map(|event| event.id.as_str()));
         match ending {
-            Ending::Stale => tracing::warn!("a callback is older or newer than wecom.timestamp_window allows"),
-            Ending::Unreadable => tracing::warn!("a genuine callback cannot be read and is set aside"),
+            Ending::Stale => tracing::warn!(app, "a callback is older or newer than wecom.timestamp_window allows"),
+            Ending::Unreadable => {
+                tracing::warn!(app, event.id = id, "a genuine callback cannot be read and is set aside");
+            }
             // Its cause is logged where it is met.
             Ending::Refused => {}
             _ => tracing::debug!(result = ending.label(), "a callback came"),
@@ -245,7 +254,7 @@ fn open(
 }
 
 /// Makes the event durable, unless it is another app's to feed.
-async fn take(intake: &Intake, event: &Event, ending: Ending) -> Ending {
+async fn take(app: &AppCallback, intake: &Intake, event: &Event, ending: Ending) -> Ending {
     if ending == Ending::NotServed {
         return ending;
     }
@@ -254,6 +263,11 @@ async fn take(intake: &Intake, event: &Event, ending: Ending) -> Ending {
         Ok(Appended::Duplicate) => Ending::Duplicate,
         Err(refused) => {
             tracing::warn!(
+                app = app.id.as_str(),
+                event.id = event.id.as_str(),
+                event.kind = event.kind.as_str(),
+                customer.id = customer_of(event),
+                staff.id = staff_of(event),
                 error = &refused as &dyn std::error::Error,
                 "a callback is refused so that WeCom repeats it"
             );
@@ -262,16 +276,20 @@ async fn take(intake: &Intake, event: &Event, ending: Ending) -> Ending {
     }
 }
 
-/// Ids only: what the event says stays out of logs.
-fn describe(event: &Event) {
-    let span = Span::current();
-    span.record("event.id", event.id.as_str());
-    span.record("event.kind", event.kind.as_str());
+// Ids only: what the event says stays out of logs.
+
+fn customer_of(event: &Event) -> Option<&str> {
     match &event.actor {
-        Actor::Customer(id) => span.record("customer.id", id.as_str()),
-        Actor::Staff(id) => span.record("staff.id", id.as_str()),
-        Actor::Kf(_) | Actor::Identity(_) | Actor::Group(_) | Actor::Corp => &span,
-    };
+        Actor::Customer(id) => Some(id.as_str()),
+        Actor::Staff(_) | Actor::Kf(_) | Actor::Identity(_) | Actor::Group(_) | Actor::Corp => None,
+    }
+}
+
+fn staff_of(event: &Event) -> Option<&str> {
+    match &event.actor {
+        Actor::Staff(id) => Some(id.as_str()),
+        Actor::Customer(_) | Actor::Kf(_) | Actor::Identity(_) | Actor::Group(_) | Actor::Corp => None,
+    }
 }
 
 #[cfg(test)]

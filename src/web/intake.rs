@@ -70,6 +70,12 @@ impl Intake {
         Self { store, woken, pressure }
     }
 
+    /// The same door with a connection of its own, for a thread that runs a runtime of its own.
+    #[must_use]
+    pub fn on_this_thread(&self) -> Self {
+        Self { store: self.store.on_this_thread(), ..self.clone() }
+    }
+
     /// Makes the event durable in its actor's shard and wakes the shard.
     ///
     /// Taking the same event again gives [`Appended::Duplicate`] and changes nothing.

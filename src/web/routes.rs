@@ -38,8 +38,8 @@ pub fn bind(
     stopping: &Arc<AtomicBool>,
 ) -> anyhow::Result<(Server, SocketAddr)> {
     let tokens = ApiTokens::new(&settings.api_tokens);
-    let callback = web::Data::new(CallbackState::new(&settings.wecom, intake.clone(), services.clock.clone())?);
-    let events = web::Data::new(EventsState::new(services.clone(), intake.clone(), tokens.clone()));
+    let callback = CallbackState::new(&settings.wecom, intake.clone(), services.clock.clone())?;
+    let (services_of_events, intake, tokens_of_events) = (services.clone(), intake.clone(), tokens.clone());
     let api = web::Data::new(ApiState::new(services.clone(), tokens.clone(), settings.server.locale));
     let health = web::Data::new(HealthState {
         services: services.clone(),
@@ -49,9 +49,13 @@ pub fn bind(
     let clock = settings.adjustable_clock.then(|| web::Data::new(ClockState::new(services.clone(), tokens)));
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
     let server = HttpServer::new(move || {
+        // Each HTTP thread runs a runtime of its own.
+        let callback = callback.on_this_thread();
+        let intake = intake.on_this_thread();
+        let events = EventsState::new(services_of_events.clone(), intake, tokens_of_events.clone());
         let app = App::new()
-            .app_data(callback.clone())
-            .app_data(events.clone())
+            .app_data(web::Data::new(callback))
+            .app_data(web::Data::new(events))
             .app_data(api.clone())
             .app_data(health.clone())
             .configure(callback::routes)

@@ -123,7 +123,7 @@ impl Twin {
         let mut worked = false;
         for shard in 0..SHARDS {
             let fence = self.fences[usize::from(shard)].clone();
-            worked |= self.store.fire_due(shard, &fence, self.now, worker::BATCH).await.unwrap() > 0;
+            worked |= self.store.fire_due(shard, &fence, self.now, worker::BATCH).await.unwrap().moved > 0;
             worked |= self.decides(shard, &fence).await;
             worked |= self.calls_out(shard, &fence).await;
             let mut sweeper = Sweeper::open(&self.store, shard).await.unwrap();
