@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test bench
+.PHONY: help setup demo run test bench soak
 
 CARGO ?= cargo
 # For the server: RUN_ARGS="check config" runs another command than serve.
@@ -14,6 +14,8 @@ TEST_ARGS ?=
 DEMO_ARGS ?=
 # For the benchmarks: BENCH_ARGS="--bench NAME" runs one of them.
 BENCH_ARGS ?= --benches
+# For the soak: how long and how fast.
+SOAK_ARGS ?= --minutes=60 --rate=500
 
 touchpoint := $(CARGO) run --quiet --locked --
 section = @printf '\n=== %s ===\n' "$(1)"
@@ -26,6 +28,7 @@ help:
 	@echo "make run     the server with the settings in config/ (see README.md first)"
 	@echo "             make run RUN_ARGS=\"check config\"   any other command"
 	@echo "make bench   what a callback, a decision and a timer cost"
+	@echo "make soak    an hour of 500 callbacks a second, to see that nothing grows (SOAK_ARGS=\"$(SOAK_ARGS)\")"
 	@echo "make setup   installs what is missing: redis-server"
 
 setup:
@@ -53,3 +56,6 @@ test: setup
 
 bench: setup
 	$(CARGO) bench --locked $(BENCH_ARGS)
+
+soak: setup
+	$(CARGO) bench --locked --bench whole -- soak $(SOAK_ARGS)

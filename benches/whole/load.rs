@@ -49,6 +49,11 @@ fn callback(keys: &CallbackKeys, number: usize, now: &str) -> Vec<u8> {
          <UserID><![CDATA[lili]]></UserID><ExternalUserID><![CDATA[wm{number:030}]]></ExternalUserID>\
          <State><![CDATA[store-01]]></State><WelcomeCode><![CDATA[C{number:042}]]></WelcomeCode></xml>"
     );
+    request(keys, number, now, &message)
+}
+
+/// A callback with this inside, as it goes over the wire.
+pub(crate) fn request(keys: &CallbackKeys, number: usize, now: &str, message: &str) -> Vec<u8> {
     let random = u128::try_from(number).unwrap_or_default().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let encrypted = keys.seal(message.as_bytes(), random.to_be_bytes());
     let nonce = format!("{number:010}");
@@ -79,7 +84,7 @@ pub(crate) async fn send(
     let begun = Instant::now();
     for _ in 0..connections {
         let sender = Sender {
-            stream: TcpStream::connect(addr).await.context("connecting")?,
+            connection: Connection::open(addr).await?,
             requests: Arc::clone(requests),
             next: Arc::clone(&next),
             begun,
@@ -100,9 +105,38 @@ pub(crate) async fn send(
     Ok(Sent { took, waits })
 }
 
-/// One connection.
-struct Sender {
+/// One connection to a server that keeps it open.
+pub(crate) struct Connection {
     stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(addr: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(addr).await.context("connecting")?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, answer: vec![0; 4096] })
+    }
+
+    /// Sends a request and waits until it is answered 200.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        self.stream.write_all(request).await?;
+        let mut length = 0;
+        while !ends(&self.answer, length) {
+            let room =
+                self.answer.get_mut(length..).filter(|room| !room.is_empty()).context("the answer is too long")?;
+            let read = self.stream.read(room).await?;
+            anyhow::ensure!(read > 0, "the server closed the connection");
+            length += read;
+        }
+        anyhow::ensure!(self.answer.starts_with(b"HTTP/1.1 200 "), "a callback was refused");
+        Ok(())
+    }
+}
+
+/// Sends its share of the requests.
+struct Sender {
+    connection: Connection,
     requests: Requests,
     next: Arc<AtomicUsize>,
     begun: Instant,
@@ -111,8 +145,6 @@ struct Sender {
 
 impl Sender {
     async fn send(mut self) -> anyhow::Result<Vec<Duration>> {
-        self.stream.set_nodelay(true)?;
-        let mut answer = vec![0; 4096];
         let mut waits = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -123,16 +155,7 @@ impl Sender {
             }
             // The clock of timers goes by milliseconds; what it rounds up is no waiting of the server's.
             let begun = due.filter(|due| due.elapsed() > ROUNDED_UP).unwrap_or_else(Instant::now);
-            self.stream.write_all(request).await?;
-            let mut length = 0;
-            while !ends(&answer, length) {
-                let room =
-                    answer.get_mut(length..).filter(|room| !room.is_empty()).context("the answer is too long")?;
-                let read = self.stream.read(room).await?;
-                anyhow::ensure!(read > 0, "the server closed the connection");
-                length += read;
-            }
-            anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200 "), "a callback was refused");
+            self.connection.ask(request).await?;
             waits.push(begun.elapsed());
         }
     }

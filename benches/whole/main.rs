@@ -35,6 +35,9 @@ mod timers;
 /// From the start of the process to readiness.
 mod starting;
 
+/// Hours of callbacks, to see that nothing grows.
+mod soak;
+
 /// Figures as they are printed.
 mod table;
 
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures the parts that are named, or all of them.
+/// Measures the parts that are named, or all but the soak.
 fn measure(names: &[String]) -> anyhow::Result<()> {
     let is_wanted = |part: &str| {
         let mut names = names.iter().filter(|name| !name.starts_with('-')).peekable();
@@ -87,6 +90,9 @@ fn measure(names: &[String]) -> anyhow::Result<()> {
         }
         if is_wanted("timers") {
             timers::measure(&redis).await?;
+        }
+        if names.iter().any(|name| name == "soak") {
+            soak::measure(&redis, &soak::Plan::read(names)?).await?;
         }
         Ok(())
     })

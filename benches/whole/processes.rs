@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -19,6 +20,7 @@ const LINES_KEPT: usize = 20;
 pub(crate) struct Process {
     child: Child,
     output: mpsc::Receiver<String>,
+    complaints: Arc<AtomicUsize>,
 }
 
 impl Process {
@@ -31,13 +33,18 @@ impl Process {
         let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
         let errors = child.stderr.take().context("the child's standard error is a pipe")?;
         let (sender, output) = mpsc::sync_channel(LINES_KEPT);
+        let complaints = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&complaints);
         std::thread::spawn(move || {
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                if line.contains(r#""level":"ERROR""#) || line.contains(r#""level":"WARN""#) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
                 // What nobody asks for any more is read and forgotten.
                 drop(sender.try_send(line));
             }
         });
-        Ok(Self { child, output })
+        Ok(Self { child, output, complaints })
     }
 
     /// Waits for a line with these words; gives what stands behind them.
@@ -51,6 +58,16 @@ impl Process {
             heard.push(line);
         }
         anyhow::bail!("it never said {words:?}, but: {}", heard.join("\n"))
+    }
+
+    /// Lines of its log at `WARN` and `ERROR`.
+    pub(crate) fn complaints(&self) -> usize {
+        self.complaints.load(Ordering::Relaxed)
+    }
+
+    /// Files and sockets it has open.
+    pub(crate) fn open_files(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).context("reading /proc")?.count())
     }
 
     /// CPU used since it started, by all its threads, in user space and in the kernel.

@@ -16,6 +16,9 @@ use crate::processes::{PATIENCE, Process, Redis};
 pub(crate) const CORP: &str = "ww0123456789abcdef";
 pub(crate) const TOKEN: &str = "SampleToken01";
 pub(crate) const AES_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+pub(crate) const SECRET: &str = "secret-of-the-bench";
+/// The shop's bearer token.
+pub(crate) const SHOP: &str = "token-of-the-bench";
 /// Who holds the shards while nobody shall decide.
 const HOLDER: &str = "bench:holder";
 
@@ -28,6 +31,12 @@ pub(crate) struct Folder {
 impl Folder {
     /// The sample company on this Redis, or on a private one in the folder.
     pub(crate) fn make(redis: Option<&Redis>) -> anyhow::Result<Self> {
+        // Nothing listens at port 9 of loopback: the few calls that are due wait.
+        Self::with_wecom(redis, "http://127.0.0.1:9")
+    }
+
+    /// The same with a WeCom that answers.
+    pub(crate) fn with_wecom(redis: Option<&Redis>, api_base: &str) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("touchpoint-bench").tempdir().context("making a folder")?;
         let embedded = || format!("embedded:{}", dir.path().join("data").display());
         let redis_url = redis.map_or_else(embedded, |redis| redis.url.clone());
@@ -37,16 +46,16 @@ impl Folder {
             let entry = entry?;
             std::fs::copy(entry.path(), rules.join(entry.file_name()))?;
         }
-        // Nothing listens at port 9 of loopback: the few calls that are due wait.
         let yaml = format!(
             r#"
 server: {{ listen: "127.0.0.1:0", public_url: "http://127.0.0.1", node: bench, key: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }}
 redis: {{ url: "{redis_url}" }}
 wecom:
-  api_base: http://127.0.0.1:9
+  api_base: {api_base}
   corp_id: {CORP}
   apps:
-    assistant: {{ agent_id: 1000002, secret: secret-of-the-bench, token: {TOKEN}, aes_key: {AES_KEY}, serves: [messages, contacts] }}
+    assistant: {{ agent_id: 1000002, secret: {SECRET}, token: {TOKEN}, aes_key: {AES_KEY}, serves: [messages, contacts] }}
+api: {{ tokens: {{ shop: {SHOP} }} }}
 console: {{ admins: [boss] }}
 "#
         );
