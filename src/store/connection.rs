@@ -1,13 +1,8 @@
 //! The connection to Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult, Value,
-};
-use secrecy::ExposeSecret;
+use redis::{Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult, Value};
 
 use crate::settings::{RedisSettings, RedisUrl};
 use crate::telemetry::discreet;
@@ -15,16 +10,7 @@ use crate::telemetry::discreet;
 use super::embedded::Embedded;
 use super::folder;
 use super::keys::Keys;
-
-/// A connection attempt that takes longer has failed; together with [`RESPONSE_TIMEOUT`] it keeps an answer to WeCom
-/// within 4 s when Redis is away.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// An answer that takes longer is not waited for; what was asked may still happen.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Commands that may queue for the socket before a task has to wait for room.
-const QUEUE: usize = 4096;
+use super::link::{Link, Way};
 
 /// What can go wrong with Redis.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +53,8 @@ pub struct Store {
 
 struct Inner {
     keys: Keys,
-    client: Client,
-    link: ConnectionManager,
+    way: Arc<Way>,
+    link: Link,
     /// Appends that wait for copies have a connection of their own, since `WAIT` holds up whatever stands behind it.
     copies: Option<Copies>,
     embedded: Option<Arc<Embedded>>,
@@ -77,7 +63,7 @@ struct Inner {
 /// How many copies an append waits for, and on which connection.
 #[derive(Clone)]
 pub(super) struct Copies {
-    pub(super) link: ConnectionManager,
+    pub(super) link: Link,
     pub(super) wanted: u32,
 }
 
@@ -91,11 +77,11 @@ impl Store {
             RedisUrl::Embedded(dir) => {
                 let embedded = Embedded::start(dir).await?;
                 let socket = ConnectionAddr::Unix(embedded.socket().to_owned());
-                Self::at(settings, socket.into_connection_info()?, Some(embedded)).await
+                Self::by(settings, Way::to(socket.into_connection_info()?)?, Some(embedded)).await
             }
-            RedisUrl::Single(url) => Self::at(settings, url.expose_secret().into_connection_info()?, None).await,
-            RedisUrl::Cluster(_) => Err(not_yet("redis-cluster://")),
-            RedisUrl::Sentinel(_) => Err(not_yet("redis-sentinel://")),
+            url @ (RedisUrl::Single(_) | RedisUrl::Cluster(_) | RedisUrl::Sentinel(_)) => {
+                Self::by(settings, Way::read(url)?, None).await
+            }
         }
     }
 
@@ -108,21 +94,20 @@ impl Store {
         if let RedisUrl::Embedded(dir) = &settings.url
             && let Some(socket) = folder::answering_socket(dir)
         {
-            return Self::at(settings, ConnectionAddr::Unix(socket).into_connection_info()?, None).await;
+            return Self::by(settings, Way::to(ConnectionAddr::Unix(socket).into_connection_info()?)?, None).await;
         }
         Self::connect(settings).await
     }
 
-    async fn at(settings: &RedisSettings, address: ConnectionInfo, embedded: Option<Embedded>) -> Result<Self, Error> {
-        let client = Client::open(with_tcp_settings(address))?;
-        let link = manager(&client).await?;
+    async fn by(settings: &RedisSettings, way: Way, embedded: Option<Embedded>) -> Result<Self, Error> {
+        let link = way.link().await?;
         let copies = match settings.wait_replicas {
             0 => None,
-            wanted => Some(Copies { link: manager(&client).await?, wanted }),
+            wanted => Some(Copies { link: way.link().await?, wanted }),
         };
         let keys = Keys::new(&settings.prefix, settings.shards);
-        let embedded = embedded.map(Arc::new);
-        Ok(Self { inner: Arc::new(Inner { keys, client, link, copies, embedded }) })
+        let (way, embedded) = (Arc::new(way), embedded.map(Arc::new));
+        Ok(Self { inner: Arc::new(Inner { keys, way, link, copies, embedded }) })
     }
 
     /// The same Redis over a connection of its own, made when it is first used, and read and written by the runtime of
@@ -132,13 +117,10 @@ impl Store {
     /// wakes this one again, which costs more than the command.
     #[must_use]
     pub fn on_this_thread(&self) -> Self {
-        let Inner { keys, client, link, copies, embedded } = &*self.inner;
-        let own = ConnectionManager::new_lazy_with_config(client.clone(), configured()).unwrap_or_else(|error| {
-            tracing::warn!(%error, "a thread has no connection of its own and shares one");
-            link.clone()
-        });
-        let (keys, client, copies, embedded) = (keys.clone(), client.clone(), copies.clone(), embedded.clone());
-        Self { inner: Arc::new(Inner { keys, client, link: own, copies, embedded }) }
+        let Inner { keys, way, link, copies, embedded } = &*self.inner;
+        let own = way.link_of_this_thread(link);
+        let (keys, way, copies, embedded) = (keys.clone(), Arc::clone(way), copies.clone(), embedded.clone());
+        Self { inner: Arc::new(Inner { keys, way, link: own, copies, embedded }) }
     }
 
     /// How many shards there are.
@@ -161,6 +143,16 @@ impl Store {
         self.query(redis::cmd("SET").arg(self.keys().probe()).arg("").arg("EX").arg(60)).await
     }
 
+    /// What each server that is written to says of itself in a section of `INFO`.
+    pub(super) async fn infos(&self, section: &str) -> Result<Vec<String>, Error> {
+        let answer: Value = self.query(redis::cmd("INFO").arg(section)).await?;
+        if !self.inner.link.is_cluster() {
+            return Ok(vec![redis::from_redis_value(answer)?]);
+        }
+        let by_server: std::collections::BTreeMap<String, String> = redis::from_redis_value(answer)?;
+        Ok(by_server.into_values().collect())
+    }
+
     /// Stops the private server, if one was started. Other connections are just dropped.
     pub async fn close(&self) {
         if let Some(embedded) = &self.inner.embedded {
@@ -168,12 +160,12 @@ impl Store {
         }
     }
 
-    pub(super) fn link(&self) -> ConnectionManager {
+    pub(super) fn link(&self) -> Link {
         self.inner.link.clone()
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.inner.client
+    pub(super) fn way(&self) -> &Way {
+        &self.inner.way
     }
 
     pub(super) fn copies(&self) -> Option<&Copies> {
@@ -194,36 +186,11 @@ impl Store {
     }
 
     /// Many commands in one round trip; each has its own outcome. Each names its key first and a script its keys, which is
-    /// what parting them by slot will need.
+    /// how they are parted by slot in a cluster.
     pub(super) async fn outcomes(&self, pipe: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, Error> {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
         Ok(pipe.ignore_errors().query_async(&mut self.link()).await?)
     }
-}
-
-fn not_yet(scheme: &str) -> Error {
-    Error::Unfit(format!("redis.url: {scheme} is not supported yet; use redis://, rediss://, unix:// or embedded:DIR"))
-}
-
-/// A server that vanished without a word is noticed by unanswered packets, not only by unanswered questions.
-fn with_tcp_settings(address: ConnectionInfo) -> ConnectionInfo {
-    let settings = redis::io::tcp::TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(CONNECT_TIMEOUT + RESPONSE_TIMEOUT);
-    address.set_tcp_settings(settings)
-}
-
-async fn manager(client: &Client) -> Result<ConnectionManager, Error> {
-    Ok(client.get_connection_manager_with_config(configured()).await?)
-}
-
-fn configured() -> ConnectionManagerConfig {
-    // Each failed command starts one new attempt by itself; retries inside an attempt would make every caller wait.
-    ConnectionManagerConfig::new()
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_pipeline_buffer_size(QUEUE)
 }

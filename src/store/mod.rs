@@ -5,8 +5,14 @@
 /// Every key, its type, its lifetime and who writes it.
 pub mod keys;
 
-/// The connection: a Redis of one's own, or the private one.
+/// The store: a Redis of one's own in any form, or the private one.
 pub mod connection;
+
+/// One way to Redis: a server, a cluster, or whatever the sentinels say is the primary.
+mod link;
+
+/// The primary of the moment, as sentinels know it.
+mod guided;
 
 /// A private child `redis-server` for `embedded:DIR`: started, watched, stopped.
 mod embedded;

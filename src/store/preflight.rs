@@ -15,8 +15,14 @@ impl Store {
     /// # Errors
     /// [`Error::Unfit`] with the fix in words, or Redis is away.
     pub async fn preflight(&self) -> Result<Vec<String>, Error> {
-        let info: String = self.query(redis::cmd("INFO").arg("everything")).await?;
-        let warnings = judge(&info).map_err(Error::Unfit)?;
+        let mut warnings = Vec::new();
+        for info in self.infos("everything").await? {
+            for warning in judge(&info, self.link().is_cluster()).map_err(Error::Unfit)? {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
         self.fix_shards().await?;
         Ok(warnings)
     }
@@ -39,9 +45,9 @@ impl Store {
 }
 
 /// Warnings about a server that speaks so of itself, or why it must not be used.
-fn judge(info: &str) -> Result<Vec<String>, String> {
+fn judge(info: &str, as_cluster: bool) -> Result<Vec<String>, String> {
     let said = |name| line_of(info, name).unwrap_or_default();
-    if said("cluster_enabled") == "1" {
+    if said("cluster_enabled") == "1" && !as_cluster {
         return Err("this Redis is a node of a cluster; give redis.url as redis-cluster://a,b,c".to_owned());
     }
     if said("role") == "slave" {
@@ -87,22 +93,23 @@ mod tests {
 
     #[test]
     fn a_redis_that_would_lose_or_refuse_data_is_not_used() {
-        assert_eq!(judge(GOOD), Ok(vec![]));
+        assert_eq!(judge(GOOD, false), Ok(vec![]));
+        assert_eq!(judge(&GOOD.replace("cluster_enabled:0", "cluster_enabled:1"), true), Ok(vec![]));
         for (fine, bad, word) in [
             ("maxmemory_policy:noeviction", "maxmemory_policy:allkeys-lru", "noeviction"),
             ("redis_version:7.0.15", "redis_version:6.0.16", "too old"),
             ("role:master", "role:slave", "primary"),
             ("cluster_enabled:0", "cluster_enabled:1", "redis-cluster://"),
         ] {
-            let refused = judge(&GOOD.replace(fine, bad)).unwrap_err();
+            let refused = judge(&GOOD.replace(fine, bad), false).unwrap_err();
             assert!(refused.contains(word), "{refused}");
         }
     }
 
     #[test]
     fn a_redis_that_may_lose_a_little_is_used_with_a_warning() {
-        let warnings = judge(&GOOD.replace("aof_enabled:1", "aof_enabled:0")).unwrap();
+        let warnings = judge(&GOOD.replace("aof_enabled:1", "aof_enabled:0"), false).unwrap();
         assert!(warnings.iter().any(|warning| warning.contains("appendonly yes")), "{warnings:?}");
-        assert_eq!(judge(&GOOD.replace("7.0.15", "9.1.0")).unwrap().len(), 1);
+        assert_eq!(judge(&GOOD.replace("7.0.15", "9.1.0"), false).unwrap().len(), 1);
     }
 }

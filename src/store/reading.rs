@@ -134,11 +134,8 @@ impl Store {
     /// # Errors
     /// When Redis did not answer.
     pub async fn pressure(&self) -> Result<Option<String>, Error> {
-        let info: String = self.query(redis::cmd("INFO").arg("memory")).await?;
-        let figure = |name: &str| super::preflight::line_of(&info, name).and_then(|text| text.parse::<u64>().ok());
-        if let (Some(used), Some(most)) = (figure("used_memory"), figure("maxmemory").filter(|most| *most > 0)) {
-            let percent = used.saturating_mul(100) / most;
-            if percent >= MOST_MEMORY_PERCENT {
+        for info in self.infos("memory").await? {
+            if let Some(percent) = used_percent(&info).filter(|percent| *percent >= MOST_MEMORY_PERCENT) {
                 return Ok(Some(format!("Redis uses {percent} % of its maxmemory")));
             }
         }
@@ -152,6 +149,13 @@ impl Store {
         let worst = behind.into_iter().max().unwrap_or_default();
         Ok((worst > MOST_BEHIND).then(|| format!("a shard has {worst} events still to decide")))
     }
+}
+
+/// How much of its `maxmemory` a server uses; none when it has no limit.
+fn used_percent(info: &str) -> Option<u64> {
+    let figure = |name: &str| super::preflight::line_of(info, name)?.parse::<u64>().ok();
+    let most = figure("maxmemory").filter(|most| *most > 0)?;
+    Some(figure("used_memory")?.saturating_mul(100) / most)
 }
 
 /// What one shard has left to do.

@@ -1,11 +1,11 @@
 //! The scripts, and how they are run.
 //!
-//! A script is sent by its hash. A Redis that does not know it (new, restarted, or flushed) is given it, and the call is
-//! repeated: it had not begun.
+//! A script is sent by its hash. A server that does not know it (new, restarted, flushed, or new in its place in a
+//! cluster) is sent the same call with the script's text, from which it learns it: the call had not begun.
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use redis::{Arg, Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
 
 use super::{Error, Store};
 
@@ -28,6 +28,18 @@ impl Script {
             call.arg(key);
         }
         call
+    }
+
+    /// The same call with the script's text instead of its hash.
+    pub(super) fn spelled_out(&self, call: &Cmd) -> Cmd {
+        let mut spelled = redis::cmd("EVAL");
+        spelled.arg(self.code);
+        for argument in call.args_iter().skip(2) {
+            if let Arg::Simple(argument) = argument {
+                spelled.arg(argument);
+            }
+        }
+        spelled
     }
 }
 
@@ -72,7 +84,7 @@ scripts! {
     CLOCK = "clock.lua";
 }
 
-fn is_unknown_script<T>(result: &RedisResult<T>) -> bool {
+pub(super) fn is_unknown_script<T>(result: &RedisResult<T>) -> bool {
     matches!(result, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
@@ -84,8 +96,7 @@ impl Store {
         if !is_unknown_script(&first) {
             return Ok(first?);
         }
-        self.teach(script).await?;
-        Ok(call.query_async(&mut link).await?)
+        Ok(script.spelled_out(call).query_async(&mut link).await?)
     }
 
     /// Runs many calls of one script in one round trip; each has its own outcome.
@@ -100,10 +111,9 @@ impl Store {
         if missed.is_empty() {
             return Ok(results);
         }
-        self.teach(script).await?;
         let mut again = redis::Pipeline::with_capacity(missed.len());
         for call in missed.iter().filter_map(|&i| pipe.cmd_iter().nth(i)) {
-            again.add_command(call.clone());
+            again.add_command(script.spelled_out(call));
         }
         for (place, result) in missed.into_iter().zip(self.outcomes(&mut again).await?) {
             if let Some(slot) = results.get_mut(place) {
@@ -111,9 +121,5 @@ impl Store {
             }
         }
         Ok(results)
-    }
-
-    async fn teach(&self, script: &Script) -> Result<(), Error> {
-        Ok(redis::cmd("SCRIPT").arg("LOAD").arg(script.code).exec_async(&mut self.link()).await?)
     }
 }

@@ -160,11 +160,3 @@ async fn a_redis_that_may_evict_is_refused() {
     assert!(matches!(&refused, Error::Unfit(words) if words.contains("noeviction")), "{refused}");
     assert!(!trial.cli::<bool>("EXISTS tp:shards").await);
 }
-
-#[tokio::test]
-async fn kinds_of_address_that_cannot_be_used_yet_are_named() {
-    for url in [RedisUrl::Cluster("redis-cluster://a,b".into()), RedisUrl::Sentinel("redis-sentinel://a/b".into())] {
-        let refused = super::Store::connect(&settings(url)).await.err().unwrap();
-        assert!(matches!(&refused, Error::Unfit(words) if words.contains("not supported yet")), "{refused}");
-    }
-}

@@ -1,15 +1,18 @@
 //! Appending events and reading them back.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use redis::{Cmd, ErrorKind, RedisError, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 
 use crate::domain::event::Event;
 
 use super::commit::Cursor;
+use super::connection::Copies;
 use super::keys::Seen;
-use super::scripts::APPEND;
+use super::link::{CONNECT_TIMEOUT, timed_out};
+use super::scripts::{APPEND, is_unknown_script};
 use super::{Error, Store};
 
 /// How long the ids of callbacks, timers, results and messages between actors are remembered.
@@ -108,12 +111,11 @@ impl Store {
     /// When Redis did not answer; it may or may not have happened, and a repeat is harmless.
     pub async fn append(&self, event: &Event, lane: InLane, remember: Remember) -> Result<Appended, Error> {
         let call = self.append_call(real_day(), event, lane, remember)?;
-        let answer = match self.run(&APPEND, &call).await {
+        let answer = match self.append_once(&call).await {
             // A connection that an earlier Redis closed is found out by its first use. A repeat appends nothing twice.
-            Err(Error::Redis(error)) if error.is_connection_dropped() => self.run(&APPEND, &call).await?,
+            Err(Error::Redis(error)) if error.is_connection_dropped() => self.append_once(&call).await?,
             answer => answer?,
         };
-        self.wait_for_copies().await?;
         appended(answer)
     }
 
@@ -144,11 +146,67 @@ impl Store {
         for part in events.chunks(APPENDED_AT_ONCE) {
             let calls: Result<Vec<Cmd>, Error> =
                 part.iter().map(|event| self.append_call(day, event, lane, remember)).collect();
-            let answers = self.run_all(&APPEND, calls?).await?;
+            let answers = match self.copies() {
+                None => self.run_all(&APPEND, calls?).await?,
+                Some(copies) => self.append_with_copies(copies, part, calls?).await?,
+            };
             outcomes.extend(answers.into_iter().map(|answer| appended(answer?)));
         }
-        self.wait_for_copies().await?;
         Ok(outcomes)
+    }
+
+    async fn append_once(&self, call: &Cmd) -> Result<Value, Error> {
+        let Some(copies) = self.copies() else { return self.run(&APPEND, call).await };
+        let answer = self.run_and_wait(copies, std::slice::from_ref(call)).await?.pop();
+        Ok(answer.unwrap_or(Ok(Value::Nil))?)
+    }
+
+    /// Appends, shard by shard, because copies are those of the server that has the shard.
+    async fn append_with_copies(
+        &self,
+        copies: &Copies,
+        events: &[Event],
+        calls: Vec<Cmd>,
+    ) -> Result<Vec<RedisResult<Value>>, Error> {
+        let mut by_shard: BTreeMap<u16, Vec<(usize, Cmd)>> = BTreeMap::new();
+        for (place, (event, call)) in events.iter().zip(calls).enumerate() {
+            by_shard.entry(self.keys().shard_of(&event.actor)).or_default().push((place, call));
+        }
+        let mut answers = Vec::with_capacity(events.len());
+        for (_, placed) in by_shard {
+            let (places, calls): (Vec<usize>, Vec<Cmd>) = placed.into_iter().unzip();
+            answers.extend(places.into_iter().zip(self.run_and_wait(copies, &calls).await?));
+        }
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Makes appends of one shard and waits until enough copies have them. `WAIT` speaks of what was written before it on
+    /// its own connection, so both go in one pipeline.
+    async fn run_and_wait(&self, copies: &Copies, calls: &[Cmd]) -> Result<Vec<RedisResult<Value>>, Error> {
+        let mut link = copies.link.clone();
+        let mut pipe = redis::Pipeline::with_capacity(calls.len() + 1);
+        let all = |pipe: &mut redis::Pipeline, calls: &mut dyn Iterator<Item = Cmd>| {
+            for call in calls {
+                pipe.add_command(call);
+            }
+            pipe.cmd("WAIT").arg(copies.wanted).arg(COPIES_WAIT_MS);
+            pipe.ignore_errors();
+        };
+        all(&mut pipe, &mut calls.iter().cloned());
+        let mut answers: Vec<RedisResult<Value>> = pipe.query_async(&mut link).await?;
+        if answers.iter().any(is_unknown_script) {
+            // Those that were done already are duplicates now; none of them was promised to anybody yet.
+            let mut spelled = redis::Pipeline::with_capacity(calls.len() + 1);
+            all(&mut spelled, &mut calls.iter().map(|call| APPEND.spelled_out(call)));
+            answers = spelled.query_async(&mut link).await?;
+        }
+        let reached: u32 = redis::from_redis_value(answers.pop().unwrap_or(Ok(Value::Int(0)))?)?;
+        if reached < copies.wanted {
+            let told = format!("{reached} of {}", copies.wanted);
+            return Err(RedisError::from((ErrorKind::Client, "too few copies have the event", told)).into());
+        }
+        Ok(answers)
     }
 
     fn append_call(&self, day: u64, event: &Event, lane: InLane, remember: Remember) -> Result<Cmd, Error> {
@@ -173,26 +231,6 @@ impl Store {
                 call
             }
         })
-    }
-
-    /// Waits until enough copies have what was written on this connection, when the settings ask for it.
-    async fn wait_for_copies(&self) -> Result<(), Error> {
-        let Some(copies) = self.copies() else { return Ok(()) };
-        // WAIT speaks of the connection it is asked on, so that connection writes something of its own first: what
-        // copies have of it, they have of everything before.
-        let mut pipe = redis::pipe();
-        pipe.cmd("SET").arg(self.keys().probe()).arg("").arg("EX").arg(60).ignore();
-        pipe.cmd("WAIT").arg(copies.wanted).arg(COPIES_WAIT_MS);
-        let (reached,): (u32,) = pipe.query_async(&mut copies.link.clone()).await?;
-        if reached < copies.wanted {
-            return Err(RedisError::from((
-                ErrorKind::Client,
-                "too few copies have the event",
-                format!("{reached} of {}", copies.wanted),
-            ))
-            .into());
-        }
-        Ok(())
     }
 
     /// The next entries of a lane behind `after`, at most `count`.
@@ -253,14 +291,8 @@ impl Store {
     /// # Errors
     /// When Redis did not answer.
     pub async fn wakes(&self) -> Result<tokio::sync::mpsc::Receiver<u16>, Error> {
-        let connecting = async {
-            let mut pubsub = self.client().get_async_pubsub().await?;
-            pubsub.subscribe(self.keys().wake()).await?;
-            Ok::<_, RedisError>(pubsub)
-        };
-        let pubsub = tokio::time::timeout(super::connection::CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|elapsed| RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))??;
+        let mut pubsub = self.way().listen().await?;
+        tokio::time::timeout(CONNECT_TIMEOUT, pubsub.subscribe(self.keys().wake())).await.map_err(timed_out)??;
         let (sender, receiver) = tokio::sync::mpsc::channel(WAKES_QUEUED);
         tokio::spawn(async move {
             let mut messages = pubsub.into_on_message();

@@ -15,10 +15,10 @@ use touchpoint::store::Store;
 use super::proxy::Proxy;
 
 pub(crate) const TOKEN: &str = "shop-token-of-the-tests";
-const CORP: &str = "ww0123456789abcdef";
-const AES_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+pub(crate) const CORP: &str = "ww0123456789abcdef";
+pub(crate) const AES_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 /// Nothing here takes longer, kills and takeovers included.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rules that use every kind of effect.
 pub(crate) const RULES: &str = r#"
@@ -356,7 +356,7 @@ fn server(dir: &Path) -> Child {
         .unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -7,6 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod calls;
+mod cluster;
 mod company;
+mod fleet;
 mod proxy;
 mod scripts;
+mod sentinel;
