@@ -12,5 +12,6 @@ pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod web;
 pub mod wecom;

@@ -10,6 +10,8 @@
 mod backup;
 #[path = "deploy/containers.rs"]
 mod containers;
+#[path = "deploy/monitoring.rs"]
+mod monitoring;
 #[path = "deploy/proxy.rs"]
 mod proxy;
 #[path = "deploy/redis.rs"]

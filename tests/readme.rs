@@ -67,7 +67,7 @@ fn the_mistake_in_the_readme_is_told_in_these_words() {
 
 #[test]
 fn every_link_leads_to_a_file() {
-    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+    for name in ["README.md", "README.zh-CN.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
         for link in text_of(name).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned)) {
             assert!(link.starts_with("https://") || root().join(&link).exists(), "{name}: {link} leads nowhere");
         }
@@ -208,6 +208,91 @@ fn every_metric_is_in_the_readme_and_no_other() {
     let counted: BTreeSet<&str> =
         counted.split('"').filter(|text| text.starts_with("touchpoint_") && !text.contains(['{', ' '])).collect();
     assert_eq!(names(&text_of("README.md"), "touchpoint_"), counted);
+}
+
+#[test]
+fn every_log_message_in_the_readme_is_one_that_is_logged() {
+    let logged = sources(&["src"]).replace(['{', '}'], "…");
+    let readme = text_of("README.md");
+    let rows = ["| `error` | ", "| `warn` | ", "| `info` | "];
+    let rows = readme.lines().filter_map(|line| rows.iter().find_map(|start| line.strip_prefix(start)));
+    let messages: Vec<&str> =
+        rows.filter_map(|row| row.split(" | ").next()).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(messages.len() > 20, "{messages:?}");
+    for message in messages {
+        for part in message.split('…').map(|part| part.trim_end_matches(": ")).filter(|part| part.len() > 3) {
+            assert!(logged.contains(part), "nothing logs {part:?} of {message:?}");
+        }
+    }
+}
+
+/// What a document consists of, whatever language it is in.
+#[derive(Debug, PartialEq)]
+enum Part {
+    Heading(usize),
+    Code(String, String),
+    Row(usize),
+    Link(String),
+}
+
+/// The parts of a document in their order. Comments in commands may differ, since they are in the reader's language.
+fn parts(text: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut codes = blocks(text).into_iter();
+    let mut open = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            open = !open;
+            if open {
+                let (language, block) = codes.next().unwrap();
+                let is_drawing = language.is_empty() && block.contains('▼');
+                let commands = block.lines().map(|line| line.split("  #").next().unwrap().trim_end());
+                let commands = if is_drawing { String::new() } else { commands.collect::<Vec<_>>().join("\n") };
+                parts.push(Part::Code(language, commands));
+            }
+        } else if !open {
+            if line.starts_with('#') {
+                parts.push(Part::Heading(line.chars().take_while(|letter| *letter == '#').count()));
+            }
+            if line.starts_with('|') {
+                parts.push(Part::Row(line.matches(" | ").count()));
+            }
+            let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            parts.extend(links.filter(|link| !link.starts_with("README")).map(|link| Part::Link(link.to_owned())));
+        }
+    }
+    parts
+}
+
+/// What must be the same in every language: settings, commands, metrics, routes, messages.
+fn quoted(text: &str) -> BTreeSet<String> {
+    let mut open = false;
+    let mut quoted = BTreeSet::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            open = !open;
+        } else if !open {
+            quoted.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    quoted
+}
+
+#[test]
+fn both_languages_of_the_readme_say_the_same() {
+    let (english, chinese) = (text_of("README.md"), text_of("README.zh-CN.md"));
+    for (text, other) in [(&english, "](README.zh-CN.md)"), (&chinese, "](README.md)")] {
+        assert!(text.lines().take(4).any(|line| line.contains(other)), "{other} is not at the top");
+    }
+    // One that is out of step shows itself by the first part that differs.
+    let (ours, theirs) = (parts(&english), parts(&chinese));
+    for (number, (one, two)) in ours.iter().zip(&theirs).enumerate() {
+        assert_eq!(one, two, "part {number}: before it {:?}", ours.get(number.saturating_sub(3)..number));
+    }
+    assert_eq!(ours.len(), theirs.len(), "one is longer: {:?}", ours.get(theirs.len()).or(theirs.get(ours.len())));
+    let (ours, theirs) = (quoted(&english), quoted(&chinese));
+    let apart: Vec<&String> = ours.symmetric_difference(&theirs).collect();
+    assert!(apart.is_empty(), "only in one of them: {apart:?}");
 }
 
 #[test]

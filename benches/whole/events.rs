@@ -92,7 +92,15 @@ async fn append(store: &Store) -> anyhow::Result<usize> {
         for number in 0..CUSTOMERS {
             let Value::Object(data) = data(number) else { anyhow::bail!("an event's data is an object") };
             let id = EventId::parse(format!("shop:{place}:{number}"))?;
-            events.push(Event { id, kind: (*kind).to_owned(), actor: customer(number), at: Utc::now(), data, hops: 0 });
+            events.push(Event {
+                id,
+                kind: (*kind).to_owned(),
+                actor: customer(number),
+                at: Utc::now(),
+                data,
+                hops: 0,
+                trace: None,
+            });
             if events.len() == AT_ONCE || number + 1 == CUSTOMERS {
                 for appended in store.append_many(&events, InLane::In, Remember::Business).await? {
                     appended?;

@@ -29,7 +29,7 @@ impl Happened {
     pub(crate) fn to(self, number: usize, place: usize) -> Event {
         let Value::Object(data) = self.data else { panic!("an event's data is an object") };
         let id = EventId::parse(format!("past:{number}:{place}")).expect("two numbers are a short name");
-        Event { id, kind: self.kind.to_owned(), actor: customer(number), at: self.at, data, hops: 0 }
+        Event { id, kind: self.kind.to_owned(), actor: customer(number), at: self.at, data, hops: 0, trace: None }
     }
 }
 

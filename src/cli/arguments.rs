@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::check::{self, Format};
-use super::{demo, sandbox, serve, why};
+use super::{demo, doctor, sandbox, serve, why};
 
 /// Touchpoint (触点): customers of WeCom tagged, answered and nudged as YAML playbooks say.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ pub enum Command {
     },
     /// Tell why something did or did not happen to a customer
     Why(why::Options),
+    /// Look at Redis, WeCom, the callback and this machine; tell the fix for whatever is wrong
+    Doctor(doctor::Options),
     /// The WeCom simulator alone
     Sandbox(sandbox::Options),
 }
@@ -50,6 +52,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(options) => demo::demo(&config, &options),
         Command::Check { dir, format } => check::check(dir.as_deref().unwrap_or(&config), format),
         Command::Why(options) => why::why(&config, &options),
+        Command::Doctor(options) => doctor::doctor(&config, &options),
         Command::Sandbox(options) => sandbox::sandbox(&options),
     }
 }

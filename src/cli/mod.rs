@@ -35,6 +35,25 @@ pub mod check;
 /// `touchpoint why CUSTOMER`.
 pub mod why;
 
+/// `touchpoint doctor`.
+pub mod doctor;
+/// Whether the callback can be reached.
+mod doctor_callback;
+/// Whether WeCom's host can be reached, and what time it is there.
+mod doctor_host;
+/// Disk, files and permissions of this machine.
+mod doctor_machine;
+/// How Redis is set up, and whether it takes writes.
+mod doctor_redis;
+/// What was found: how bad it is, and the fix, in two languages.
+mod doctor_report;
+/// What the server that runs here says of itself.
+mod doctor_server;
+/// What WeCom lets the apps do.
+mod doctor_wecom;
+/// Processes, shards, and what waits in Redis.
+mod doctor_work;
+
 /// `touchpoint sandbox`.
 pub mod sandbox;
 

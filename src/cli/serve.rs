@@ -7,44 +7,50 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::playbook::diagnostic::Faults;
-use crate::runtime::app::{App, NotStarted};
+use crate::runtime::app::{App, NotStarted, Roles};
 use crate::settings::{self, Settings};
 use crate::telemetry;
+use crate::wecom::limits::Limits;
 
 /// How to run.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Which parts this process runs; `web` and `worker` apart are not supported yet
+    /// Which parts this process runs: web takes in and answers, worker decides and calls WeCom
     #[arg(long, value_delimiter = ',', default_value = "web,worker", value_name = "ROLE")]
-    pub role: Vec<String>,
+    pub role: Vec<Role>,
+}
+
+/// A part of the server that may run in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Takes callbacks and events in, answers the API.
+    Web,
+    /// Owns shards: decides, fires timers, makes calls.
+    Worker,
 }
 
 /// Runs the server until SIGTERM or SIGINT; SIGHUP reloads the rules.
 ///
-/// Exit code 0 after an orderly stop, 1 when settings or rules are faulty, 2 for a role that is not supported, 3 when it
-/// cannot run.
+/// Exit code 0 after an orderly stop, 1 when settings or rules are faulty, 3 when it cannot run.
 #[must_use]
 #[expect(clippy::print_stderr, reason = "a command talks to whoever called it")]
 pub fn serve(config: &Path, options: &Options) -> ExitCode {
-    let mut roles = options.role.clone();
-    roles.sort();
-    if roles != ["web", "worker"] {
-        eprintln!("error: --role {} is not supported yet: one process runs web and worker", options.role.join(","));
-        return ExitCode::from(2);
-    }
+    let roles = Roles { web: options.role.contains(&Role::Web), worker: options.role.contains(&Role::Worker) };
     telemetry::start_logs("info");
     let settings = match load(config) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    with_runtime(async {
-        let app = match App::start(&settings, Clock::default()).await {
+    let ended = with_runtime(async {
+        let app = match App::start_as(&settings, Clock::default(), Limits::default(), roles).await {
             Ok(app) => app,
             Err(error) => return refused(error),
         };
         eprintln!("touchpoint listens on http://{}", app.addr());
         until_stopped(app).await
-    })
+    });
+    crate::traces::finish();
+    ended
 }
 
 /// Loads settings, telling what is wrong with them.

@@ -92,7 +92,8 @@ impl<'a, H> Draft<'a, H> {
     pub(super) fn effect_as(&mut self, id: EffectId, call: Call, going: Going) {
         let Going { lane, not_before, valid_until, serial } = going;
         let actor = self.event.actor.clone();
-        self.effects.push(Effect { id, actor, lane, not_before, valid_until, serial, hops: self.event.hops, call });
+        let (hops, trace) = (self.event.hops, self.event.trace.clone());
+        self.effects.push(Effect { id, actor, lane, not_before, valid_until, serial, hops, trace, call });
     }
 
     /// Tells another actor something, as an event that happened now. Nothing when the chain of actors is too long.
@@ -103,7 +104,8 @@ impl<'a, H> Draft<'a, H> {
         kind: &str,
         data: Map<String, Value>,
     ) -> Option<EffectId> {
-        let event = Event { id: self.event.id.clone(), kind: kind.to_owned(), actor, at: self.now, data, hops: 0 };
+        let event =
+            Event { id: self.event.id.clone(), kind: kind.to_owned(), actor, at: self.now, data, hops: 0, trace: None };
         self.forward(position, event)
     }
 
@@ -129,7 +131,9 @@ impl<'a, H> Draft<'a, H> {
             return None;
         }
         let id = self.id(position);
-        let event = Event { id: EventId::parse(id.as_str()).ok()?, hops, ..event };
+        // What was kept until now goes on in the trace in which it came.
+        let trace = event.trace.or_else(|| self.event.trace.clone());
+        let event = Event { id: EventId::parse(id.as_str()).ok()?, hops, trace, ..event };
         let valid_until = self.now + chrono::TimeDelta::days(TELL_DAYS);
         let (serial, place) = order.map_or((None, 0), |(serial, place)| (Some(serial), place));
         // Waiting effects are ordered by their earliest moment, so a place is a millisecond.
@@ -215,5 +219,40 @@ impl<H: Into<Head>> Draft<'_, H> {
             lines: self.lines,
             trace: self.trace,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::types;
+
+    fn event(trace: Option<&str>) -> Event {
+        Event {
+            id: EventId::parse("1").unwrap(),
+            kind: types::ORDER_PAID.to_owned(),
+            actor: Actor::Corp,
+            at: At::UNIX_EPOCH,
+            data: Map::new(),
+            hops: 0,
+            trace: trace.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn what_an_event_leads_to_goes_on_in_its_trace() {
+        let decided = event(Some("ours"));
+        let mut draft = Draft::new((), &decided, At::UNIX_EPOCH);
+        draft.tell("told", Actor::Corp, types::TAGS_MISSING, Map::new());
+        draft.forward("kept", event(Some("earlier")));
+        let traces: Vec<(Option<&str>, Option<&str>)> = draft
+            .effects
+            .iter()
+            .map(|effect| match &effect.call {
+                Call::Tell { event } => (effect.trace.as_deref(), event.trace.as_deref()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(traces, [(Some("ours"), Some("ours")), (Some("ours"), Some("earlier"))]);
     }
 }

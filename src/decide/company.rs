@@ -82,7 +82,7 @@ impl Company {
         self.count += 1;
         let id = EventId::parse(format!("e{}", self.count)).unwrap();
         let Value::Object(data) = data else { panic!("an event's data is an object") };
-        self.take(&Event { id, kind: kind.to_owned(), actor: actor.clone(), at: self.now, data, hops: 0 });
+        self.take(&Event { id, kind: kind.to_owned(), actor: actor.clone(), at: self.now, data, hops: 0, trace: None });
     }
 
     fn take(&mut self, event: &Event) {
@@ -256,7 +256,8 @@ impl Company {
         self.count += 1;
         let Value::Object(data) = data else { return };
         let id = EventId::parse(format!("{}:{}", effect.id, self.count)).unwrap();
-        let event = Event { id, kind: kind.to_owned(), actor: effect.actor.clone(), at: self.now, data, hops: 0 };
+        let event =
+            Event { id, kind: kind.to_owned(), actor: effect.actor.clone(), at: self.now, data, hops: 0, trace: None };
         let at = self.now + TimeDelta::milliseconds(self.latency);
         let call = Call::Tell { event: Box::new(event) };
         self.put(at, Effect { call, valid_until: At::MAX_UTC, ..effect.clone() });

@@ -177,6 +177,7 @@ impl<'a> Desk<'a> {
             at: self.now,
             data,
             hops: 0,
+            trace: None,
         };
         self.draft.forward_in_order(&position, event, order);
     }

@@ -436,6 +436,7 @@ proptest! {
                 at: chrono::DateTime::from_timestamp_millis(at).unwrap_or(now),
                 data: Map::from_iter(data),
                 hops,
+                trace: None,
             };
             let record = || Record { head: customer.clone().into(), sides: BTreeMap::new() };
             let decision = decide(&playbook, record(), &event, now).unwrap();

@@ -161,6 +161,7 @@ fn an_event_for_somebody_elses_record_is_impossible() {
         at: stage.now,
         data: serde_json::Map::new(),
         hops: 0,
+        trace: None,
     };
     for head in [Head::from(stage.customer.clone()), Head::Corp(crate::domain::corp::Corp::default())] {
         let record = Record { head, sides: std::collections::BTreeMap::new() };

@@ -469,6 +469,7 @@ fn a_side_collection_that_cannot_be_read_is_an_impossible_record() {
         at: world.now,
         data: serde_json::Map::new(),
         hops: 0,
+        trace: None,
     };
     let record = super::Record { head: world.staff.clone().into(), sides: world.sides.clone() };
     let error = super::decide(&world.playbook, record, &event, world.now).unwrap_err();

@@ -78,6 +78,7 @@ impl World {
             at: self.now,
             data,
             hops: 0,
+            trace: None,
         };
         let mut sides: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
         for need in needs(&event) {

@@ -77,7 +77,7 @@ impl Stage {
         let id = EventId::parse(format!("e{}", self.events)).unwrap();
         let Value::Object(data) = data else { panic!("an event's data is an object") };
         let actor = Actor::Customer(self.customer.id.clone());
-        self.take(&Event { id, kind: kind.to_owned(), actor, at, data, hops: 0 })
+        self.take(&Event { id, kind: kind.to_owned(), actor, at, data, hops: 0, trace: None })
     }
 
     /// Decides an event and keeps what it changes; gives the story of it.

@@ -88,7 +88,15 @@ impl Town {
         self.events += 1;
         let Value::Object(data) = data else { panic!("an event's data is an object") };
         let id = EventId::parse(format!("e{}", self.events)).unwrap();
-        self.queue.push_back(Event { id, kind: kind.to_owned(), actor: actor.parse().unwrap(), at, data, hops: 0 });
+        self.queue.push_back(Event {
+            id,
+            kind: kind.to_owned(),
+            actor: actor.parse().unwrap(),
+            at,
+            data,
+            hops: 0,
+            trace: None,
+        });
         self.settle();
     }
 
@@ -212,7 +220,15 @@ impl Town {
                 let Value::Object(data) = profile else { unreachable!() };
                 let (actor, at) = (effect.actor.clone(), self.now);
                 let id = EventId::parse(effect.id.as_str()).unwrap();
-                self.queue.push_back(Event { id, kind: types::CONTACT_PROFILE.to_owned(), actor, at, data, hops: 0 });
+                self.queue.push_back(Event {
+                    id,
+                    kind: types::CONTACT_PROFILE.to_owned(),
+                    actor,
+                    at,
+                    data,
+                    hops: 0,
+                    trace: None,
+                });
                 return;
             }
             Call::StaffCard { .. } => {
@@ -239,7 +255,7 @@ impl Town {
         data.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
         let Value::Object(data) = data else { unreachable!() };
         let (actor, at) = (effect.actor.clone(), self.now);
-        self.queue.push_back(Event { id, kind: kind.to_owned(), actor, at, data, hops: effect.hops });
+        self.queue.push_back(Event { id, kind: kind.to_owned(), actor, at, data, hops: effect.hops, trace: None });
     }
 
     /// Deliveries of all customers, newest first.

@@ -31,6 +31,9 @@ pub struct Effect {
     /// How far this is from the outside; see [`super::event::MOST_HOPS`].
     #[serde(default)]
     pub hops: u8,
+    /// Its place in a trace; see [`super::event::Event::trace`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// The call.
     pub call: Call,
 }

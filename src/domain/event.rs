@@ -31,6 +31,9 @@ pub struct Event {
     /// How many decisions lie between this event and the outside; at most [`MOST_HOPS`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hops: u8,
+    /// Its place in a trace, as a W3C `traceparent`. Decisions pass it on and read nothing from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]

@@ -33,6 +33,20 @@ use super::supervisor::Supervisor;
 /// How often the store is asked whether it has room.
 const PRESSURE: Duration = Duration::from_secs(1);
 
+/// What a process does of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Takes callbacks and events in, answers the API.
+    pub web: bool,
+    /// Owns shards: decides, fires timers, makes calls.
+    pub worker: bool,
+}
+
+impl Roles {
+    /// Everything in one process.
+    pub const ALL: Self = Self { web: true, worker: true };
+}
+
 /// A running server.
 pub struct App {
     services: Services,
@@ -70,6 +84,14 @@ impl App {
     /// # Errors
     /// As [`App::start`].
     pub async fn start_within(settings: &Settings, clock: Clock, limits: Limits) -> Result<Self, NotStarted> {
+        Self::start_as(settings, clock, limits, Roles::ALL).await
+    }
+
+    /// The same with a part of the work only; other processes on the same Redis do the rest.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_as(settings: &Settings, clock: Clock, limits: Limits, roles: Roles) -> Result<Self, NotStarted> {
         let _recorder = crate::telemetry::metrics();
         let (rules, warnings) =
             Rules::load(settings.config_dir.clone(), settings.playbook_context()).map_err(NotStarted::Faulty)?;
@@ -86,20 +108,20 @@ impl App {
         // What the clock starts with is everybody's from now on, unless others are ahead of it already.
         clock.take_offset_ms(store.move_clock(clock.offset_ms()).await.context("setting the clock")?);
         let services = Services::new(store, wecom, rules, clock);
-        Self::run(settings, services).map_err(NotStarted::Other)
+        Self::run(settings, services, roles).map_err(NotStarted::Other)
     }
 
-    fn run(settings: &Settings, services: Services) -> anyhow::Result<Self> {
+    fn run(settings: &Settings, services: Services, roles: Roles) -> anyhow::Result<Self> {
         let (owned, stopping) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let wakes = services.wakes.clone();
         let pressure = Pressure::default();
         let woken = Arc::new(move |shard| wakes.appended(shard));
         let intake = Intake::new(services.store.clone(), woken, pressure.clone());
-        let (server, addr) = routes::bind(settings, &services, &intake, &owned, &stopping)?;
+        let (server, addr) = routes::bind(settings, &services, &intake, &owned, &stopping, roles.web)?;
         let node = Node::claim(settings.server.node.as_deref());
         let boot = node.owner.clone();
         let stop = CancellationToken::new();
-        let supervisor = Supervisor::new(services.clone(), node, owned);
+        let supervisor = Supervisor::new(services.clone(), node, roles.worker, owned);
         let working = vec![
             tokio::spawn(supervisor.run(stop.clone())),
             tokio::spawn(listen_for_wakes(services.clone(), stop.clone())),
@@ -160,6 +182,7 @@ impl App {
                 at: now,
                 data: Map::from_iter([("revision".to_owned(), json!(revision))]),
                 hops: 0,
+                trace: None,
             };
             match store.append(&event, InLane::In, Remember::Week).await {
                 Ok(_) => wakes.appended(Actor::Corp.shard(store.shards())),

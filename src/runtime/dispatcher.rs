@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::domain::At;
 use crate::domain::actor::Actor;
@@ -22,6 +23,7 @@ use crate::store::Error;
 use crate::store::leases::Fence;
 use crate::store::outbox::{Settled, Spoiled, Waiting};
 use crate::store::streams::{InLane, Remember};
+use crate::traces;
 use crate::wecom::effects::{Outcome, Past};
 use crate::wecom::reasons;
 
@@ -137,7 +139,9 @@ impl Dispatcher {
         let step = self.services.busy.begin();
         self.flights.spawn(async move {
             let _step = step;
-            turn.take(&waiting).await;
+            let step = traces::going_on("effect", waiting.effect.trace.as_deref());
+            step.record("effect.id", id.as_str()).record("effect.kind", waiting.effect.call.kind());
+            turn.take(&waiting).instrument(step).await;
             id
         });
     }
@@ -205,6 +209,7 @@ impl Turn {
             self.services.wakes.appended(self.shard);
         }
         let result = if is_ours { result } else { "fenced" };
+        tracing::Span::current().record("result", result);
         metrics::counter!("touchpoint_effects_total", "kind" => effect.call.kind(), "result" => result).increment(1);
     }
 
@@ -314,6 +319,7 @@ impl Turn {
                 ("effect".to_owned(), json!(effect.id.as_str())),
             ]),
             hops: 0,
+            trace: traces::here(),
         };
         self.services.store.append(&event, InLane::In, Remember::Week).await?;
         self.services.wakes.appended(Actor::Corp.shard(self.services.store.shards()));
@@ -401,5 +407,6 @@ fn result(effect: &Effect, kind: &str, suffix: &str, now: At, data: Value) -> Ev
         at: now,
         data: fields,
         hops: 0,
+        trace: traces::here().or_else(|| effect.trace.clone()),
     }
 }

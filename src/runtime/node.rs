@@ -26,6 +26,17 @@ impl Node {
         let boot = uuid::Uuid::now_v7().simple().to_string();
         Self { owner: format!("{name}/{boot}"), _lock: lock }
     }
+
+    /// Without the boot id.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        name_of(&self.owner)
+    }
+}
+
+/// The name of an owner, without its boot id.
+pub(super) fn name_of(owner: &str) -> &str {
+    owner.rsplit_once('/').map_or(owner, |(name, _)| name)
 }
 
 fn numbered_host_name() -> (String, Option<File>) {

@@ -1,7 +1,7 @@
 //! Which shards are ours: leases taken, renewed each second, shared evenly among the living, given up.
 //!
-//! A process that cannot renew for as long as a lease lives cancels its calls and lets go; the fence refuses whatever
-//! it might still try to write.
+//! A shard whose lease could not be renewed for as long as it lives is let go and its calls are cancelled; the fence
+//! refuses whatever might still be written. In a cluster shards of one server may be lost while others are kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,28 +20,35 @@ use super::shard;
 
 const RENEW: Duration = Duration::from_secs(1);
 
+/// A process that died under the same name is on the list this many looks at most.
+const LOOKS_AT_A_DEAD_NAMESAKE: u32 = 5;
+
 /// The shards of this process.
 pub struct Supervisor {
     services: Services,
     node: Node,
+    works: bool,
     owned: BTreeMap<u16, Owned>,
     leaving: Vec<(u16, Owned)>,
-    renewed_at: Instant,
     count: Arc<AtomicUsize>,
+    /// Looks in a row at which another living process had the same name.
+    namesake_seen: u32,
 }
 
 struct Owned {
     fence: Fence,
+    renewed_at: Instant,
     finish: CancellationToken,
     lost: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Supervisor {
-    /// Owns nothing yet. `count` is kept at the number of shards owned, for readiness.
+    /// Owns nothing yet; `works` says whether it ever will. `count` is kept at the number of shards owned, for readiness.
     #[must_use]
-    pub fn new(services: Services, node: Node, count: Arc<AtomicUsize>) -> Self {
-        Self { services, node, owned: BTreeMap::new(), leaving: Vec::new(), renewed_at: Instant::now(), count }
+    pub fn new(services: Services, node: Node, works: bool, count: Arc<AtomicUsize>) -> Self {
+        let (owned, leaving) = (BTreeMap::new(), Vec::new());
+        Self { services, node, works, owned, leaving, count, namesake_seen: 0 }
     }
 
     /// Keeps this process's share of the shards until `stop`; then finishes batches and calls, and gives all up.
@@ -53,25 +60,40 @@ impl Supervisor {
                 _ = second.tick() => {}
                 () = stop.cancelled() => break,
             }
-            if let Err(error) = self.tick().await {
+            // Renewing comes first: whatever else is not answered must not cost a shard.
+            if let Err(error) = self.renew().await {
                 tracing::warn!(%error, "leases could not be renewed");
-                self.give_up_when_stale();
+            }
+            self.give_up_what_is_stale();
+            if let Err(error) = self.share().await {
+                tracing::warn!(%error, "shards could not be shared out");
             }
             self.count.store(self.owned.len(), Ordering::Release);
         }
         self.retire().await;
     }
 
-    async fn tick(&mut self) -> Result<(), Error> {
+    /// Keeps to this process's share of the shards among the living.
+    async fn share(&mut self) -> Result<(), Error> {
         let store = self.services.store.clone();
         let clock = &self.services.clock;
         clock.take_offset_ms(store.clock_offset().await?);
-        let living = store.announce(&self.node.owner, true).await?;
-        self.renew().await?;
+        let workers = store.announce(&self.node.owner, self.works).await?;
+        self.look_for_namesakes(&workers);
         self.release_finished().await?;
-        let share = usize::from(store.shards()).div_ceil(living.len().max(1));
+        let share = if self.works { usize::from(store.shards()).div_ceil(workers.len().max(1)) } else { 0 };
         self.leave_surplus(share);
         self.take_up_to(share).await
+    }
+
+    /// Two processes of one name do no harm, since each has a boot id, but nobody can tell their logs apart.
+    fn look_for_namesakes(&mut self, workers: &[String]) {
+        let name = self.node.name();
+        let has_one = workers.iter().any(|other| *other != self.node.owner && super::node::name_of(other) == name);
+        self.namesake_seen = if has_one { self.namesake_seen.saturating_add(1) } else { 0 };
+        if self.namesake_seen == LOOKS_AT_A_DEAD_NAMESAKE + 1 {
+            tracing::warn!(node = name, "another process has the same name; give each its own server.node");
+        }
     }
 
     /// Renews what is ours; what is lost is cancelled.
@@ -81,10 +103,11 @@ impl Supervisor {
         let held: Vec<(u16, Fence)> =
             all.chain(self.leaving.iter().map(|(shard, owned)| (*shard, owned.fence.clone()))).collect();
         let renewed = self.services.store.renew(&self.node.owner, &held).await?;
-        self.renewed_at = begun;
-        for ((shard, _), is_ours) in held.iter().zip(renewed) {
-            if !is_ours {
-                self.let_go(*shard, "the shard is not ours any more");
+        for ((shard, fence), renewed) in held.iter().zip(renewed) {
+            match renewed {
+                Ok(true) => self.renewed(*shard, fence, begun),
+                Ok(false) => self.let_go(*shard, "the shard is not ours any more"),
+                Err(error) => tracing::warn!(shard, %error, "a lease could not be renewed"),
             }
         }
         // Nobody works on a shard whose task has ended, by itself or by a panic: its lease runs out, and it is taken anew.
@@ -93,6 +116,13 @@ impl Supervisor {
             self.let_go(shard, "the work on a shard ended; it is taken up anew");
         }
         Ok(())
+    }
+
+    fn renewed(&mut self, shard: u16, fence: &Fence, at: Instant) {
+        let leaving = self.leaving.iter_mut().filter(|(leaving, _)| *leaving == shard).map(|(_, owned)| owned);
+        for owned in leaving.chain(self.owned.get_mut(&shard)).filter(|owned| owned.fence == *fence) {
+            owned.renewed_at = at;
+        }
     }
 
     fn let_go(&mut self, shard: u16, why: &'static str) {
@@ -104,16 +134,13 @@ impl Supervisor {
         }
     }
 
-    /// Without a renewal for as long as a lease lives, somebody else may own every shard by now.
-    fn give_up_when_stale(&mut self) {
-        if self.renewed_at.elapsed() < Duration::from_millis(LEASE_MS) {
-            return;
-        }
-        for (_, owned) in std::mem::take(&mut self.owned) {
-            owned.lost.cancel();
-        }
-        for (_, owned) in std::mem::take(&mut self.leaving) {
-            owned.lost.cancel();
+    /// Without a renewal for as long as a lease lives, somebody else may own a shard by now.
+    fn give_up_what_is_stale(&mut self) {
+        let is_stale = |owned: &Owned| owned.renewed_at.elapsed() >= Duration::from_millis(LEASE_MS);
+        let held = self.owned.iter().chain(self.leaving.iter().map(|(shard, owned)| (shard, owned)));
+        let stale: Vec<u16> = held.filter(|(_, owned)| is_stale(owned)).map(|(shard, _)| *shard).collect();
+        for shard in stale {
+            self.let_go(shard, "a lease could not be renewed in time; the shard is let go");
         }
     }
 
@@ -145,17 +172,18 @@ impl Supervisor {
             if self.leaving.iter().any(|(leaving, _)| *leaving == shard) {
                 continue;
             }
+            let asked = Instant::now();
             if let Some(fence) = self.services.store.acquire(shard, &self.node.owner).await? {
-                self.start(shard, fence);
+                self.start(shard, fence, asked);
             }
         }
         Ok(())
     }
 
-    fn start(&mut self, shard: u16, fence: Fence) {
+    fn start(&mut self, shard: u16, fence: Fence, renewed_at: Instant) {
         let (finish, lost) = (CancellationToken::new(), CancellationToken::new());
         let run = shard::run(self.services.clone(), shard, fence.clone(), finish.clone(), lost.clone());
-        self.owned.insert(shard, Owned { fence, finish, lost, task: tokio::spawn(run) });
+        self.owned.insert(shard, Owned { fence, renewed_at, finish, lost, task: tokio::spawn(run) });
     }
 
     /// Finishes everything, in parallel, renewing meanwhile; then the shards are free at once for others.
@@ -175,7 +203,7 @@ impl Supervisor {
             }
             if let Err(error) = result {
                 tracing::warn!(%error, "shards could not be given up; their leases run out by themselves");
-                self.give_up_when_stale();
+                self.leaving.iter().for_each(|(_, owned)| owned.lost.cancel());
                 break;
             }
         }

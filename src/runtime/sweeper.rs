@@ -171,6 +171,7 @@ fn due_event(sweep: &Sweep, due: At, actor: Actor) -> Event {
         at: due,
         data,
         hops: 0,
+        trace: None,
     }
 }
 

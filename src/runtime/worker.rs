@@ -18,6 +18,7 @@ use crate::store::records::{Loaded, Stored};
 use crate::store::streams::Entry;
 use crate::store::{Error, Store};
 use crate::telemetry::discreet;
+use crate::traces;
 
 /// The most events in one commit.
 pub const BATCH: usize = 128;
@@ -82,7 +83,11 @@ pub async fn commit_events(
 ) -> Result<Outcome, Error> {
     let mut records = load_records(store, events).await?;
     let mut changes = Vec::with_capacity(events.len());
+    let mut steps = Vec::new();
     for event in events {
+        let step = traces::deciding(event);
+        let event = &*traces::placed(event, &step);
+        steps.push(step);
         let decided = match records.get_mut(&event.actor) {
             Some(Ok(known)) => decide_one(store, playbook, known, &changes, event, now),
             Some(Err(error)) => Err(error.clone()),
@@ -103,6 +108,8 @@ pub async fn commit_events(
         }
         (committed, _) => committed?,
     };
+    // A decision counts from here on.
+    drop(steps);
     if committed == Committed::Done {
         metrics::counter!("touchpoint_events_decided_total").increment(batch.changes.len() as u64);
         metrics::counter!("touchpoint_dead_letters_total").increment(batch.dead.len() as u64);

@@ -16,7 +16,7 @@ use super::ledger::{Fate, LogEntry};
 use super::people::Misuse;
 use super::state::{Meter, State, count, fold};
 use super::world::World;
-use super::{api_contacts, api_mass, api_messages, api_tags, api_token, api_welcome};
+use super::{api_agent, api_contacts, api_mass, api_messages, api_tags, api_token, api_welcome};
 
 /// How long WeCom writes at one pair: a second `mark_tag` of the pair meanwhile is refused (45035).
 const MARKING: Duration = Duration::from_millis(3);
@@ -55,6 +55,9 @@ const SEND: &str = "message/send";
 const APIS: &[Api] = &[
     Api { path: GET_TOKEN, method: Method::Get(&["corpid", "corpsecret"]), run: api_token::get_token },
     Api { path: "getcallbackip", method: Method::Get(&[]), run: api_token::get_callback_ip },
+    Api { path: "get_api_domain_ip", method: Method::Get(&[]), run: api_token::get_callback_ip },
+    Api { path: "agent/get", method: Method::Get(&["agentid"]), run: api_agent::get },
+    Api { path: "kf/account/list", method: Method::Post, run: api_agent::kf_accounts },
     Api { path: "user/get", method: Method::Get(&["userid"]), run: api_contacts::get_user },
     Api { path: "externalcontact/get_follow_user_list", method: Method::Get(&[]), run: api_contacts::follow_users },
     Api { path: "externalcontact/get", method: Method::Get(&["external_userid", "cursor"]), run: api_contacts::get },

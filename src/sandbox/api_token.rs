@@ -50,6 +50,7 @@ impl State {
     }
 }
 
+/// Of both calls about addresses (WeCom documents 92520, 92521): all of this sandbox is one machine.
 pub(super) fn get_callback_ip(_state: &mut State, call: Call) -> Reply {
     call.body.close()?;
     let mut reply = Map::new();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -97,6 +98,8 @@ pub(super) struct Switches {
     pub callbacks: CallbackFaults,
     pub kept_back: Vec<Outgoing>,
     pub consumed_welcome: i64,
+    /// How far the `Date` of answers is ahead of the time.
+    pub date_ahead: TimeDelta,
     holds: Vec<(String, Arc<Latch>)>,
     pub rng: StdRng,
 }
@@ -134,6 +137,7 @@ impl Switches {
             callbacks: CallbackFaults::default(),
             kept_back: Vec::new(),
             consumed_welcome: 41050,
+            date_ahead: TimeDelta::zero(),
             holds: Vec::new(),
             // A stream of its own, so that switching a fault on does not change the ids that are given out.
             rng: StdRng::seed_from_u64(seed ^ 0x5eed),
@@ -250,6 +254,7 @@ impl Faults {
         switches.faults.clear();
         switches.callbacks = CallbackFaults::default();
         switches.consumed_welcome = 41050;
+        switches.date_ahead = TimeDelta::zero();
     }
 
     /// Says what goes wrong with callbacks from now on.
@@ -269,6 +274,11 @@ impl Faults {
         let mut state = self.world.lock();
         let tokens = state.tokens.values_mut().filter(|token| app.is_none_or(|app| app == token.app));
         tokens.for_each(|token| token.expires = std::time::Instant::now());
+    }
+
+    /// Makes the `Date` of answers so far ahead of the time; behind it when negative.
+    pub fn dates_are_ahead(&self, by: TimeDelta) {
+        self.world.lock().switches.date_ahead = by;
     }
 
     /// The answer to a welcome code that was used: 41050, as documented for the code, or 41051, for the welcome.

@@ -86,6 +86,7 @@ mod api;
 /// Reads a request strictly.
 mod fields;
 
+mod api_agent;
 mod api_contacts;
 mod api_mass;
 mod api_messages;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -188,7 +188,8 @@ async fn route(world: World, request: Request<Incoming>) -> Result<Response<Body
     let query = pairs(parts.uri.query().unwrap_or_default());
     if let Some(path) = path.strip_prefix("/cgi-bin/") {
         let post = parts.method == Method::POST;
-        return called(&world, api::Request { post, path: path.to_owned(), query, body: body.to_vec() }).await;
+        let request = api::Request { post, path: path.to_owned(), query, body: body.to_vec() };
+        return called(&world, request).await.map(|response| dated(&world, response));
     }
     if let Some(path) = path.strip_prefix("/control/") {
         let is_json =
@@ -218,6 +219,16 @@ async fn called(world: &World, request: api::Request) -> Result<Response<Body>, 
         Answer::Half(value) => Ok(half(&value.to_string())),
         Answer::Cut => Err(CutOff),
     }
+}
+
+/// With the date that the fault switches want; hyper adds the right one by itself.
+fn dated(world: &World, mut response: Response<Body>) -> Response<Body> {
+    let ahead = world.lock().switches.date_ahead;
+    let date = (chrono::Utc::now() + ahead).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let (false, Ok(date)) = (ahead.is_zero(), HeaderValue::from_str(&date)) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 fn whole(status: StatusCode, kind: &'static str, content: Vec<u8>) -> Response<Body> {

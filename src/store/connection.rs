@@ -191,6 +191,6 @@ impl Store {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(pipe.ignore_errors().query_async(&mut self.link()).await?)
+        Ok(self.link().outcomes(pipe).await?)
     }
 }

@@ -25,15 +25,15 @@ impl Store {
     /// Renews the leases of one owner; false for each that is lost.
     ///
     /// # Errors
-    /// When Redis did not answer.
-    pub async fn renew(&self, owner: &str, held: &[(u16, Fence)]) -> Result<Vec<bool>, Error> {
+    /// The outer one when Redis did not answer; the inner ones when the server that has that shard did not.
+    pub async fn renew(&self, owner: &str, held: &[(u16, Fence)]) -> Result<Vec<Result<bool, Error>>, Error> {
         let calls = held.iter().map(|(shard, fence)| {
             let mut call = RENEW.call(&[self.keys().lease(*shard), self.keys().fence(*shard)]);
             call.arg(owner).arg(LEASE_MS).arg(&fence.0);
             call
         });
         let answers = self.run_all(&RENEW, calls.collect()).await?;
-        answers.into_iter().map(|answer| Ok(redis::from_redis_value(answer?)?)).collect()
+        Ok(answers.into_iter().map(|answer| Ok(redis::from_redis_value(answer?)?)).collect())
     }
 
     /// Gives a shard up; nothing happens when it is somebody else's by now.
@@ -66,16 +66,29 @@ impl Store {
         self.query(redis::cmd("HDEL").arg(self.keys().nodes()).arg(owner)).await
     }
 
-    /// Shards without an owner, for readiness.
+    /// Shards without an owner. In a cluster one whose server does not answer is not known to have none.
     ///
     /// # Errors
-    /// When Redis did not answer.
+    /// When Redis did not answer for any shard.
     pub async fn unowned(&self) -> Result<Vec<u16>, Error> {
         let mut pipe = redis::pipe();
         for shard in 0..self.shards() {
             pipe.cmd("EXISTS").arg(self.keys().lease(shard));
         }
-        let owned: Vec<bool> = self.query_all(&pipe).await?;
-        Ok((0..self.shards()).zip(owned).filter(|(_, owned)| !owned).map(|(shard, _)| shard).collect())
+        let mut unowned = Vec::new();
+        let (mut answered, mut refused) = (false, None);
+        for (shard, answer) in (0..self.shards()).zip(self.outcomes(&mut pipe).await?) {
+            match answer.and_then(|answer| Ok(redis::from_redis_value::<bool>(answer)?)) {
+                Ok(owned) => {
+                    answered = true;
+                    unowned.extend((!owned).then_some(shard));
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if !answered => Err(error.into()),
+            _ => Ok(unowned),
+        }
     }
 }

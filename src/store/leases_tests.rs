@@ -39,12 +39,12 @@ async fn an_owner_that_was_replaced_renews_and_releases_nothing() {
     trial.cli::<()>(&format!("DEL {}", trial.key(1, "lease"))).await;
     let new = trial.store.acquire(1, "other:1").await.unwrap().unwrap();
 
-    let renewed = trial.store.renew("node:1", &[(1, old.clone()), (2, kept)]).await.unwrap();
+    let renewed = renew(&trial, "node:1", &[(1, old.clone()), (2, kept)]).await;
     trial.store.release(1, &old).await.unwrap();
 
     assert_eq!(renewed, [false, true]);
     assert_eq!(trial.cli::<Option<String>>(&format!("GET {}", trial.key(1, "lease"))).await.unwrap(), "other:1");
-    assert_eq!(trial.store.renew("other:1", &[(1, new)]).await.unwrap(), [true]);
+    assert_eq!(renew(&trial, "other:1", &[(1, new)]).await, [true]);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_lease_that_ran_out_untaken_is_taken_up_again() {
     let fence = trial.own(1).await;
     trial.cli::<()>(&format!("DEL {}", trial.key(1, "lease"))).await;
 
-    assert_eq!(trial.store.renew("node:1", &[(1, fence)]).await.unwrap(), [true]);
+    assert_eq!(renew(&trial, "node:1", &[(1, fence)]).await, [true]);
 
     assert_eq!(trial.store.acquire(1, "other:1").await.unwrap(), None);
 }
@@ -68,7 +68,7 @@ async fn after_a_redis_that_came_back_empty_old_fences_are_refused_and_new_ones_
 
     trial.empty().await;
 
-    assert_eq!(trial.store.renew("node:1", &[(shard, old.clone())]).await.unwrap(), [false]);
+    assert_eq!(renew(&trial, "node:1", &[(shard, old.clone())]).await, [false]);
     let batch = trial.batch(shard, &old, vec![no_change(&lin)]).await;
     assert_eq!(trial.store.commit(&batch).await.unwrap(), Committed::Fenced);
     let new = trial.own(shard).await;
@@ -88,7 +88,7 @@ async fn scripts_are_given_again_to_a_redis_that_forgot_them() {
         assert_eq!(appended.unwrap(), Appended::New);
         trial.cli::<()>("SCRIPT FLUSH").await;
         let held: Vec<_> = (0..3).map(|_| (1, fence.clone())).collect();
-        assert_eq!(trial.store.renew("node:1", &held).await.unwrap(), [true, true, true]);
+        assert_eq!(renew(&trial, "node:1", &held).await, [true, true, true]);
     }
 }
 
@@ -118,4 +118,8 @@ async fn shards_without_an_owner_are_named() {
 
     trial.store.release(2, &fence).await.unwrap();
     assert_eq!(trial.store.unowned().await.unwrap(), [1, 2, 3]);
+}
+
+async fn renew(trial: &Trial, owner: &str, held: &[(u16, Fence)]) -> Vec<bool> {
+    trial.store.renew(owner, held).await.unwrap().into_iter().map(Result::unwrap).collect()
 }

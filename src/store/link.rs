@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt as _, try_join_all};
+use futures_util::future::{FutureExt as _, join_all, try_join_all};
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
@@ -203,6 +203,24 @@ impl Link {
     /// Whether many servers answer together.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
+    }
+
+    /// Many commands, each with its own outcome: in a cluster those of a server that does not answer fail, and only
+    /// those.
+    pub(super) async fn outcomes(&mut self, pipeline: &mut Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
+        let Self::Cluster(link) = self else { return pipeline.ignore_errors().query_async(self).await };
+        let asking = parted(pipeline).into_iter().map(|Part { mut pipeline, places, .. }| {
+            let mut link = link.clone();
+            async move {
+                let answers: RedisResult<Vec<RedisResult<Value>>> =
+                    pipeline.ignore_errors().query_async(&mut link).await;
+                let answers = answers.unwrap_or_else(|error| vec![Err(error); places.len()]);
+                places.into_iter().zip(answers).collect::<Vec<_>>()
+            }
+        });
+        let mut answers: Vec<(usize, RedisResult<Value>)> = join_all(asking).await.into_iter().flatten().collect();
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 }
 

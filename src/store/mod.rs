@@ -59,6 +59,12 @@ pub mod shared;
 /// Reading for people: timelines, deliveries, counters, what is set aside.
 pub mod reading;
 
+/// How Redis is set up, how full it is, and what waits in it: for `doctor`.
+pub mod health;
+
+/// Figures for whoever watches: how full Redis is, how long the oldest event waits.
+pub mod gauges;
+
 pub use connection::{Error, Store};
 
 #[cfg(test)]
@@ -67,6 +73,8 @@ mod append_tests;
 mod commit_tests;
 #[cfg(test)]
 mod embedded_tests;
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod leases_tests;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Checks before the first write.
 
+use std::time::{Duration, Instant};
+
 use super::{Error, Store};
 
 /// The oldest Redis that has every command used here.
@@ -8,13 +10,21 @@ const OLDEST: (u32, u32) = (6, 2);
 /// The newest major version that was tried.
 const NEWEST_TRIED: u32 = 8;
 
+/// A Redis that takes longer to read its files is not waited for.
+const LOADS_WITHIN: Duration = Duration::from_secs(600);
+
+/// Between two looks whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 impl Store {
     /// Fixes the number of shards at first start and refuses another one later; refuses an eviction policy other than
-    /// `noeviction`; gives warnings (no append-only file, an untested version).
+    /// `noeviction`; gives warnings (no append-only file, an untested version). Waits while Redis is loading its data, for
+    /// ten minutes at most.
     ///
     /// # Errors
     /// [`Error::Unfit`] with the fix in words, or Redis is away.
     pub async fn preflight(&self) -> Result<Vec<String>, Error> {
+        self.until_loaded().await?;
         let mut warnings = Vec::new();
         for info in self.infos("everything").await? {
             for warning in judge(&info, self.link().is_cluster()).map_err(Error::Unfit)? {
@@ -25,6 +35,24 @@ impl Store {
         }
         self.fix_shards().await?;
         Ok(warnings)
+    }
+
+    /// A Redis that has just started reads its files first, which takes seconds for each gigabyte.
+    async fn until_loaded(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut has_told = false;
+        while self.infos("persistence").await?.iter().any(|info| line_of(info, "loading") == Some("1")) {
+            if begun.elapsed() > LOADS_WITHIN {
+                return Err(Error::Unfit(
+                    "this Redis has been loading its data for ten minutes; look at its log".to_owned(),
+                ));
+            }
+            if !std::mem::replace(&mut has_told, true) {
+                tracing::info!("Redis is loading its data; this server waits for it");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     async fn fix_shards(&self) -> Result<(), Error> {

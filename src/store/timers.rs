@@ -61,7 +61,15 @@ impl Timer {
         let mut data = Map::new();
         data.insert("name".to_owned(), Value::from(self.name.as_str()));
         data.insert("due".to_owned(), Value::from(due));
-        Ok(Event { id, kind: types::TIMER_FIRED.to_owned(), actor: self.actor.clone(), at: self.at, data, hops: 0 })
+        Ok(Event {
+            id,
+            kind: types::TIMER_FIRED.to_owned(),
+            actor: self.actor.clone(),
+            at: self.at,
+            data,
+            hops: 0,
+            trace: None,
+        })
     }
 }
 

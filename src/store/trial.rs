@@ -143,6 +143,7 @@ pub(super) fn event(id: &str, actor: &Actor) -> Event {
         at: at(0),
         data: Map::from_iter([("amount".to_owned(), Value::from("299.00"))]),
         hops: 0,
+        trace: None,
     }
 }
 
@@ -156,6 +157,7 @@ pub(super) fn effect(name: &str, actor: &Actor, lane: Lane, not_before: At) -> E
         valid_until: at(1_000_000),
         serial: None,
         hops: 0,
+        trace: None,
         call: Call::StaffText { userid: staff, text: name.to_owned() },
     }
 }

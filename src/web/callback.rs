@@ -22,6 +22,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::AppId;
 use crate::settings::{AppSettings, Family, WecomSettings};
 use crate::store::streams::{Appended, InLane, Remember};
+use crate::traces;
 use crate::wecom::callback;
 use crate::wecom::crypto::{CallbackKeys, Forged, InvalidKey};
 
@@ -193,11 +194,16 @@ async fn receive(
         count(None, Ending::UnknownApp, None);
         return Ending::UnknownApp.answer();
     };
-    let opened = match body {
+    let step = traces::begin("callback", None);
+    let mut opened = match body {
         Ok(body) => open(app, state.window, &Signed::of(&request), &body, state.clock.now()),
         Err(error) => Err(Ending::Broken(error.as_response_error().status_code())),
     };
+    if let Ok((event, _)) = &mut opened {
+        event.trace = traces::place(&step);
+    }
     let event = opened.as_ref().ok().map(|(event, _)| event);
+    step.record("app", app.id.as_str()).record("event.kind", event.map(|event| event.kind.as_str()));
     // A callback that goes well is no news; what is a warning names its ids itself.
     let span = tracing::debug_span!(
         "callback",
@@ -207,12 +213,14 @@ async fn receive(
         customer.id = event.and_then(customer_of),
         staff.id = event.and_then(staff_of),
     );
+    let told = step.clone();
     async {
         let (ending, event) = match opened {
             Ok((event, ending)) => (take(app, &state.intake, &event, ending).await, Some(event)),
             Err(ending) => (ending, None),
         };
         count(Some(app), ending, event.as_ref().map(|event| event.kind.as_str()));
+        told.record("result", ending.label());
         let (app, id) = (app.id.as_str(), event.as_ref().map(|event| event.id.as_str()));
         match ending {
             Ending::Stale => tracing::warn!(app, "a callback is older or newer than wecom.timestamp_window allows"),
@@ -226,6 +234,7 @@ async fn receive(
         ending.answer()
     }
     .instrument(span)
+    .instrument(step)
     .await
 }
 

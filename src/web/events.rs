@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tracing::Instrument as _;
 
 use crate::decide::Head;
 use crate::domain::At;
@@ -19,6 +20,7 @@ use crate::domain::ids::{EventId, ExternalUserId};
 use crate::domain::money::Fen;
 use crate::runtime::services::Services;
 use crate::store::streams::{Appended, InLane, Remember};
+use crate::traces;
 
 use super::auth::ApiTokens;
 use super::intake::{Intake, Refused};
@@ -114,7 +116,8 @@ async fn accept(state: web::Data<EventsState>, request: HttpRequest, body: web::
         }
     };
     let id = sent.id.clone();
-    let event = match read(sent, state.services.clock.now()) {
+    let step = traces::begin("business event", traces::came_with(request.headers()));
+    let mut event = match read(sent, state.services.clock.now()) {
         Ok(event) => event,
         Err(error) => {
             count(caller, "rejected");
@@ -122,11 +125,14 @@ async fn accept(state: web::Data<EventsState>, request: HttpRequest, body: web::
             return answer(StatusCode::BAD_REQUEST, id.as_deref(), "rejected", Some(&error));
         }
     };
-    let status = match append(&state, &event).await {
+    event.trace = traces::place(&step);
+    step.record("event.kind", event.kind.as_str());
+    let status = match append(&state, &event).instrument(step.clone()).await {
         Ok(status) => status,
         Err(error) => return unavailable(&error),
     };
     count(caller, status);
+    step.record("result", status);
     tracing::info!(api.token = caller, event.id = %event.id, event.kind = %event.kind, status, "a business event came in");
     answer(StatusCode::ACCEPTED, id.as_deref(), status, None)
 }
@@ -206,7 +212,7 @@ fn read(sent: CloudEvent, now: At) -> Result<Event, String> {
         Some(time) => instant(&time, now)?,
     };
     check_data(&kind, &data)?;
-    Ok(Event { id: event_id(&source, &id), kind, actor, at, data, hops: 0 })
+    Ok(Event { id: event_id(&source, &id), kind, actor, at, data, hops: 0, trace: None })
 }
 
 fn check_type(kind: &str) -> Result<(), String> {

@@ -7,17 +7,23 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::runtime::services::Services;
-use crate::store::Error;
 use crate::telemetry;
+
+use super::gauges::{self, Told};
+use super::intake::Intake;
 
 /// What the routes need.
 pub struct HealthState {
     /// Everything that can be asked.
     pub services: Services,
+    /// The door, which may be closed.
+    pub intake: Intake,
     /// Shards that this process owns.
     pub owned: Arc<AtomicUsize>,
     /// The process is on its way out.
     pub stopping: Arc<AtomicBool>,
+    /// What earlier scrapes told.
+    pub told: Told,
 }
 
 /// Registers the routes.
@@ -41,14 +47,17 @@ async fn ready(state: web::Data<HealthState>) -> HttpResponse {
         return HttpResponse::ServiceUnavailable()
             .json(json!({ "status": "unready", "reason": reason, "playbook": playbook }));
     }
-    let degraded = degraded(&state.services).await;
+    let degraded = degraded(&state).await;
     let status = if degraded.is_empty() { "ready" } else { "degraded" };
     let shards = state.owned.load(Ordering::Acquire);
     HttpResponse::Ok().json(json!({ "status": status, "degraded": degraded, "shards": shards, "playbook": playbook }))
 }
 
-async fn degraded(services: &Services) -> Vec<Value> {
+async fn degraded(HealthState { services, intake, .. }: &HealthState) -> Vec<Value> {
     let mut troubles: Vec<Value> = services.wecom.troubles().await.into_iter().map(Value::from).collect();
+    if let Some(reason) = intake.closed() {
+        troubles.push(json!(format!("callbacks and business events are answered 503 until there is room: {reason}")));
+    }
     match services.store.unowned().await {
         Ok(unowned) if unowned.is_empty() => {}
         Ok(unowned) => troubles.push(json!(format!("{} shards have no owner yet", unowned.len()))),
@@ -61,21 +70,6 @@ async fn degraded(services: &Services) -> Vec<Value> {
 }
 
 async fn metrics(state: web::Data<HealthState>) -> HttpResponse {
-    if let Err(error) = measure(&state).await {
-        tracing::debug!(%error, "gauges could not be read for a scrape");
-    }
+    gauges::measure(&state).await;
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(telemetry::metrics().render())
-}
-
-/// Gauges are read when they are asked for.
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-async fn measure(state: &HealthState) -> Result<(), Error> {
-    metrics::gauge!("touchpoint_shards_owned").set(state.owned.load(Ordering::Acquire) as f64);
-    let backlog = state.services.store.backlog(state.services.clock.now()).await?;
-    let sum = |of: fn(&crate::store::reading::Backlog) -> u64| backlog.iter().map(of).sum::<u64>() as f64;
-    metrics::gauge!("touchpoint_backlog_events", "lane" => "in").set(sum(|left| left.now));
-    metrics::gauge!("touchpoint_backlog_events", "lane" => "bulk").set(sum(|left| left.bulk));
-    metrics::gauge!("touchpoint_backlog_timers").set(sum(|left| left.timers));
-    metrics::gauge!("touchpoint_backlog_effects").set(sum(|left| left.effects));
-    Ok(())
 }

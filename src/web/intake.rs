@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use tracing::Instrument as _;
 
 use crate::domain::event::Event;
 use crate::store::streams::{Appended, InLane, Remember};
 use crate::store::{self, Store};
+use crate::traces;
 
 /// WeCom closes the connection after 5 s; the refusal must be back within 4 s.
 const PATIENCE: Duration = Duration::from_millis(3500);
@@ -76,6 +78,12 @@ impl Intake {
         Self { store: self.store.on_this_thread(), ..self.clone() }
     }
 
+    /// Why nothing is taken in right now; none when it is.
+    #[must_use]
+    pub fn closed(&self) -> Option<Arc<String>> {
+        self.pressure.reason()
+    }
+
     /// Makes the event durable in its actor's shard and wakes the shard.
     ///
     /// Taking the same event again gives [`Appended::Duplicate`] and changes nothing.
@@ -86,7 +94,8 @@ impl Intake {
         if let Some(reason) = self.pressure.reason() {
             return Err(Refused::Pressed(reason));
         }
-        let appending = tokio::time::timeout(PATIENCE, self.store.append(event, lane, remember));
+        let appending = self.store.append(event, lane, remember).instrument(traces::inside("append"));
+        let appending = tokio::time::timeout(PATIENCE, appending);
         let Ok(appended) = appending.await else { return Err(Refused::Slow) };
         let appended = appended?;
         if appended == Appended::New {

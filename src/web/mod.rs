@@ -20,6 +20,9 @@ pub mod api;
 /// The adjustable clock.
 pub mod clock;
 
+/// Figures that are read when they are asked for.
+mod gauges;
+
 /// Liveness, readiness, metrics.
 pub mod health;
 

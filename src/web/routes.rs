@@ -17,6 +17,7 @@ use super::auth::ApiTokens;
 use super::callback::{self, CallbackState};
 use super::clock::{self, ClockState};
 use super::events::{self, EventsState};
+use super::gauges::Told;
 use super::health::{self, HealthState};
 use super::intake::Intake;
 use super::problem::problem;
@@ -36,6 +37,7 @@ pub fn bind(
     intake: &Intake,
     owned: &Arc<AtomicUsize>,
     stopping: &Arc<AtomicBool>,
+    takes_in: bool,
 ) -> anyhow::Result<(Server, SocketAddr)> {
     let tokens = ApiTokens::new(&settings.api_tokens);
     let callback = CallbackState::new(&settings.wecom, intake.clone(), services.clock.clone())?;
@@ -43,8 +45,10 @@ pub fn bind(
     let api = web::Data::new(ApiState::new(services.clone(), tokens.clone(), settings.server.locale));
     let health = web::Data::new(HealthState {
         services: services.clone(),
+        intake: intake.clone(),
         owned: Arc::clone(owned),
         stopping: Arc::clone(stopping),
+        told: Told::default(),
     });
     let clock = settings.adjustable_clock.then(|| web::Data::new(ClockState::new(services.clone(), tokens)));
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
@@ -58,11 +62,12 @@ pub fn bind(
             .app_data(web::Data::new(events))
             .app_data(api.clone())
             .app_data(health.clone())
-            .configure(callback::routes)
-            .configure(events::routes)
-            .configure(api::routes)
             .configure(health::routes)
             .default_service(web::to(|| async { problem(StatusCode::NOT_FOUND, "there is nothing at this address") }));
+        if !takes_in {
+            return app;
+        }
+        let app = app.configure(callback::routes).configure(events::routes).configure(api::routes);
         match &clock {
             Some(clock) => app.app_data(clock.clone()).configure(clock::routes),
             None => app,

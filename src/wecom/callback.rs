@@ -67,7 +67,7 @@ pub fn parse(app: &AppId, body: &[u8]) -> Result<Parsed, Unreadable> {
         Some(known) => known,
         None => (types::CALLBACK_UNKNOWN, Actor::Corp, unknown(app, &root, body)),
     };
-    let event = Event { id: id(body), kind: kind.to_owned(), actor, at, data, hops: 0 };
+    let event = Event { id: id(body), kind: kind.to_owned(), actor, at, data, hops: 0, trace: None };
     Ok(Parsed { family: family(&root), event })
 }
 
@@ -81,7 +81,15 @@ pub fn unreadable(app: &AppId, body: &[u8], error: &Unreadable, at: At) -> Event
         ("error".to_owned(), Value::from(error.to_string())),
         ("raw".to_owned(), Value::from(raw(body))),
     ]);
-    Event { id: id(body), kind: types::CALLBACK_UNREADABLE.to_owned(), actor: Actor::Corp, at, data, hops: 0 }
+    Event {
+        id: id(body),
+        kind: types::CALLBACK_UNREADABLE.to_owned(),
+        actor: Actor::Corp,
+        at,
+        data,
+        hops: 0,
+        trace: None,
+    }
 }
 
 /// `InfoType` stands in for `Event` in the envelope of third-party apps (WeCom document 92277).

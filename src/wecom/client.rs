@@ -79,6 +79,14 @@ impl Wecom {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Apps whose secret WeCom refused, as long as it is not asked again with it.
+    ///
+    /// # Errors
+    /// When Redis did not answer.
+    pub async fn refused_secrets(&self) -> Result<Vec<String>, crate::store::Error> {
+        Ok(self.inner.tokens.refused_secrets().await?.into_iter().map(AppId::to_string).collect())
+    }
+
     /// What is wrong between us and WeCom, for `/readyz`: paused families and refused secrets, each with the fix.
     pub async fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();

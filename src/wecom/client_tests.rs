@@ -27,6 +27,7 @@ fn effect(call: Call) -> Effect {
         valid_until: now + chrono::TimeDelta::days(1),
         serial: None,
         hops: 0,
+        trace: None,
         call,
     }
 }

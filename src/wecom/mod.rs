@@ -73,6 +73,11 @@ mod app_message;
 /// The address book.
 mod directory;
 
+/// Reading calls that show whether everything is set up: for `doctor`.
+pub mod checkup;
+/// How far a request comes: name, connection, encryption, answer.
+pub mod reach;
+
 #[cfg(test)]
 mod script;
 #[cfg(test)]

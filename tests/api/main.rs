@@ -6,6 +6,7 @@ mod process;
 mod redis_server;
 
 mod callbacks;
+mod doctor;
 mod effects;
 mod endings;
 mod events;

@@ -93,7 +93,15 @@ impl Twin {
     async fn hears(&mut self, id: &str, kind: &str, actor: &str, data: Value) {
         let Value::Object(data) = data else { panic!("fields are an object") };
         let id = EventId::parse(id).unwrap();
-        let event = Event { id, kind: kind.to_owned(), actor: actor.parse().unwrap(), at: self.now, data, hops: 0 };
+        let event = Event {
+            id,
+            kind: kind.to_owned(),
+            actor: actor.parse().unwrap(),
+            at: self.now,
+            data,
+            hops: 0,
+            trace: None,
+        };
         self.store.append(&event, InLane::In, Remember::Week).await.unwrap();
         self.settles().await;
     }
@@ -196,7 +204,7 @@ impl Twin {
     fn result(&self, effect: &Effect, kind: &str, data: Value) -> Event {
         let Value::Object(data) = data else { panic!("fields are an object") };
         let id = EventId::parse(format!("{}.done", effect.id)).unwrap();
-        Event { id, kind: kind.to_owned(), actor: effect.actor.clone(), at: self.now, data, hops: 0 }
+        Event { id, kind: kind.to_owned(), actor: effect.actor.clone(), at: self.now, data, hops: 0, trace: None }
     }
 
     /// Everything that Redis holds of the company but what tells when and by whom it was written.

@@ -34,7 +34,6 @@ impl Setup {
 /// A company whose servers share one Redis.
 pub(crate) struct Fleet {
     pub(crate) world: World,
-    pub(crate) clock: Clock,
     pub(crate) servers: Vec<Server>,
     balancer: Balancer,
     sandbox: Sandbox,
@@ -130,10 +129,9 @@ impl Drop for Server {
 impl Fleet {
     pub(crate) async fn open(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let clock = Clock::default();
         let sandbox = Sandbox::start(Options {
             listen: "127.0.0.1:0".parse().unwrap(),
-            clock: clock.clone(),
+            clock: Clock::default(),
             corp_id: CORP.to_owned(),
             apps: vec![SandboxApp {
                 name: "assistant".to_owned(),
@@ -164,8 +162,9 @@ impl Fleet {
         }
         let balancer = Balancer::start(servers.iter().map(|server| server.port).collect()).await;
         world.set_callback_url("assistant", balancer.url("/wecom/callback/assistant")).unwrap();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-        Self { world, clock, servers, balancer, sandbox, http, _dir: dir }
+        // Longer than a day of hundreds of customers takes.
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(240)).build().unwrap();
+        Self { world, servers, balancer, sandbox, http, _dir: dir }
     }
 
     /// Servers that balancing leads to from now on.
@@ -176,18 +175,13 @@ impl Fleet {
 
     /// A customer adds a member of staff at WeCom, which tells the servers.
     pub(crate) async fn customer_adds(&self, customer: &str, userid: &str) {
-        let adding = Adding {
-            customer: customer.to_owned(),
-            userid: userid.to_owned(),
-            name: Some("王芳".to_owned()),
-            ..Adding::default()
-        };
-        self.world.customer_adds(adding).await.unwrap();
+        self.world.customer_adds(adding(customer, userid)).await.unwrap();
     }
 
-    /// Tells of a visit once; whether it was taken.
-    pub(crate) async fn visit(&self, customer: &str, id: &str) -> bool {
-        visit(&self.http, &self.balancer.url("/v1/events"), customer, id).await
+    /// Tells one server of a visit once; whether it was taken.
+    pub(crate) async fn visit_at(&self, server: usize, customer: &str, id: &str) -> bool {
+        let url = format!("http://127.0.0.1:{}/v1/events", self.servers[server].port);
+        visit(&self.http, &url, customer, id).await
     }
 
     /// A shop that tells of visits of these customers, one after the other, until it is told to stop. What is not taken
@@ -256,6 +250,17 @@ impl Fleet {
         drop(self.servers);
         self.sandbox.stop().await;
     }
+}
+
+fn adding(customer: &str, userid: &str) -> Adding {
+    let (customer, userid, name) = (customer.to_owned(), userid.to_owned(), Some(name_of(customer)));
+    Adding { customer, userid, name, ..Adding::default() }
+}
+
+/// The name that a customer has.
+pub(crate) fn name_of(customer: &str) -> String {
+    let number = customer.trim_start_matches("wm").trim_start_matches('0');
+    format!("客{number:0>5}号")
 }
 
 async fn visit(http: &reqwest::Client, url: &str, customer: &str, id: &str) -> bool {
@@ -389,11 +394,6 @@ impl Node {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().expect("it runs").id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// One command; words are parted by spaces.

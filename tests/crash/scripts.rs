@@ -4,7 +4,8 @@ use rstest::rstest;
 
 use super::calls::{judge, play};
 use super::company::Company;
-use super::proxy::{Kill, Moment, sha_of};
+use super::protocol::sha_of;
+use super::proxy::{Kill, Moment};
 
 #[rstest]
 #[case::an_event_is_appended("append", include_str!("../../src/store/append.lua"))]

@@ -114,6 +114,26 @@ fn other_systems_are_told_their_own_command() {
 }
 
 #[test]
+fn promtool_is_installed_for_the_tests_where_it_is_missing() {
+    let knows_promtool = "echo \"$*\" >>$BIN/asked\n\
+         case \"$*\" in *install*prometheus*) echo '#!/bin/sh' >$BIN/promtool; chmod +x $BIN/promtool;; esac";
+    let here = [RUST, COMPILER, LINUX, ROOT, ("redis-server", REDIS), ("apt-get", knows_promtool)];
+    let machine = Machine::with(&here);
+    let told = succeeds(machine.setup().arg("promtool"));
+    assert!(told.contains("promtool is missing") && told.contains("installing through apt: prometheus"), "{told}");
+    let told = succeeds(machine.setup().arg("promtool"));
+    assert!(told.contains("promtool is here"), "{told}");
+}
+
+#[test]
+fn without_promtool_the_tests_go_on_and_say_so() {
+    let machine = Machine::with(&[RUST, COMPILER, LINUX, SOMEBODY, APT, ("redis-server", REDIS)]);
+    let told = succeeds(machine.setup().arg("promtool"));
+    assert!(told.contains("sudo apt-get install -y --no-install-recommends prometheus"), "{told}");
+    assert!(told.contains("the alert rules are not checked"), "{told}");
+}
+
+#[test]
 fn a_redis_that_is_too_old_is_refused_and_a_valkey_is_taken() {
     let old = "echo \"Redis server v=6.0.16 sha=00000000:0\"";
     let machine = Machine::with(&[RUST, COMPILER, LINUX, ROOT, ("redis-server", old)]);
@@ -150,11 +170,12 @@ fn arguments_of_make_reach_the_command() {
 #[test]
 fn every_target_sets_up_what_it_needs_and_is_explained() {
     let help = succeeds(Command::new("make").arg("--silent").current_dir(root()).env_remove("MAKEFLAGS"));
-    for target in ["demo", "test", "run", "bench", "setup"] {
+    for target in ["demo", "test", "test-otel", "run", "bench", "setup"] {
         let mut make = Command::new("make");
         let told = succeeds(make.args(["-n", target]).current_dir(root()).env_remove("MAKEFLAGS"));
         assert!(told.contains(".ci/setup"), "{target}");
         assert!(help.contains(&format!("make {target} ")), "{target} is not in make help");
     }
-    assert!(succeeds(Command::new("cat").arg(root().join(".ci/run"))).contains("exec make test"));
+    let checked = super::text_of(".ci/run");
+    assert!(checked.contains("\nmake test\n") && checked.contains("\nexec make test-otel\n"), "{checked}");
 }

@@ -93,3 +93,23 @@ async fn the_log_keeps_every_call_and_neither_token_nor_secret() {
     let whole = serde_json::to_string(&test.world.log()).unwrap();
     assert!(whole.contains("gettoken") && !whole.contains(SECRET) && !whole.contains(&test.new_token(SECRET).await));
 }
+
+#[tokio::test]
+async fn an_app_tells_about_itself_and_about_no_other() {
+    let test = Test::start().await;
+    let own = test.get("agent/get", &[("agentid", "1000002")]).await;
+    assert_eq!((&own["errcode"], &own["close"]), (&json!(0), &json!(0)));
+    assert_eq!(own["allow_userinfos"]["user"], json!([{"userid": "lili"}, {"userid": "WangWei"}]));
+    assert_eq!(test.get("agent/get", &[("agentid", "1000003")]).await["errcode"], 301_002);
+    assert_eq!(test.get("agent/get", &[]).await["errcode"], 40058);
+    assert_eq!(test.get("get_api_domain_ip", &[]).await["ip_list"], json!(["127.0.0.1"]));
+}
+
+#[tokio::test]
+async fn accounts_of_kf_are_asked_for_in_pages_of_at_most_100() {
+    let test = Test::start().await;
+    assert_eq!(test.post("kf/account/list", json!({"offset": 0, "limit": 100})).await["account_list"], json!([]));
+    for wrong in [json!({"limit": 101}), json!({"offset": -1}), json!({"page": 1})] {
+        assert_eq!(test.post("kf/account/list", wrong).await["errcode"], 40058);
+    }
+}
