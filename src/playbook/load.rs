@@ -132,7 +132,7 @@ fn build(
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let is_blank = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+        let is_blank = tree::is_blank(&text);
         let file = report.add_file(name, text);
         match tree::parse(file, report) {
             Some(mut tree) => {

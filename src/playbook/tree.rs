@@ -170,7 +170,15 @@ pub(crate) fn parse(file: FileId, report: &mut Report) -> Option<Tree> {
         }
     }
     let dropped = builder.dropped;
+    if builder.root.is_none() && !is_blank(&text) {
+        report.file_error(file, "no-content", "the file holds marks of a document and nothing else".to_owned());
+    }
     builder.root.map(|root| Tree { root, dropped })
+}
+
+/// Whether a text is empty but for comments, as a file that was put by is.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
 /// Writes `${NAME}` as `$<NAME>`, since braces end a plain scalar inside `{ … }`; nothing moves.
